@@ -1,0 +1,133 @@
+"""Artifacts as named bytes, and what a file store must do.
+
+Owns the form of storage keys and the `FileStore` protocol. Keys are
+`{job_id}/{name}`, `{job_id}/a{attempt}/{name}` and `.embeddings/{name}`; nothing else is a key.
+All functions are synchronous and may block on a disk: call them through `asyncio.to_thread`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from storage.errors import BadKey
+
+EMBEDDINGS = ".embeddings"
+
+# Exactly what we make: the orphan sweep must not take a stranger's folder in WORK_DIR for a job.
+_JOB_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
+_ATTEMPT = re.compile(r"a[0-9]{1,9}", re.ASCII)
+_NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,126}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class FileStat:
+    """What is known of a file without reading it. `etag` changes whenever the content is put anew."""
+
+    size: int  # bytes
+    modified: float  # seconds since the epoch
+    etag: str  # without quotes
+
+
+@dataclass(frozen=True, slots=True)
+class JobFolder:
+    """A job's folder as the orphan sweep sees it."""
+
+    job_id: str
+    age_s: float  # since something was last put directly into it
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What one pass over old files removed."""
+
+    uploads: int
+    trash: int
+    embeddings: int
+
+
+def job_key(job_id: str, name: str, attempt: int | None = None) -> str:
+    """The key of a job's file, of one attempt or (None) of the upload. Raises `BadKey`."""
+    return check_key(f"{job_id}/{name}" if attempt is None else f"{job_id}/a{attempt}/{name}")
+
+
+def embedding_key(picture_digest: str, variant: str) -> str:
+    """The key of a picture's embedding made by the checkpoint named `variant`. Raises `BadKey`."""
+    return check_key(f"{EMBEDDINGS}/{picture_digest}-{variant}")
+
+
+def is_job_id(text: str) -> bool:
+    """Whether `text` has the form of a job id."""
+    return _JOB_ID.fullmatch(text) is not None
+
+
+def check_job_id(job_id: str) -> str:
+    """The id itself, if it is one: 32 lower-case hexadecimal digits. Raises `BadKey`."""
+    if not is_job_id(job_id):
+        raise BadKey(f"Not a job id: {job_id!r}")
+    return job_id
+
+
+def check_key(key: str) -> str:
+    """The key itself, if it is one. Raises `BadKey`."""
+    first, *between, name = key.split("/")
+    folder_is_right = (
+        (first == EMBEDDINGS and not between)
+        or (is_job_id(first) and not between)
+        or (is_job_id(first) and len(between) == 1 and _ATTEMPT.fullmatch(between[0]))
+    )
+    if not folder_is_right or not _NAME.fullmatch(name):
+        raise BadKey(f"Not a storage key: {key!r}")
+    return key
+
+
+class FileStore(Protocol):
+    """Artifacts by key. Every call may raise `BadKey` and `FileStoreError`; puts also `StoreFull`."""
+
+    def make_job(self, job_id: str) -> None:
+        """Open a job's place; only then can its files be put."""
+
+    def put(self, key: str, data: bytes | bytearray | memoryview) -> None:
+        """Store all of `data` or nothing, durably. Raises `FileMissing` when the job's place is gone."""
+
+    def put_file(self, key: str, path: Path) -> None:
+        """Move a local file in, with the promises of `put`."""
+
+    def get(self, key: str) -> bytes:
+        """All bytes. Raises `FileMissing`."""
+
+    def path(self, key: str) -> Path:
+        """A local path for reading only. Raises `FileMissing`."""
+
+    def stat(self, key: str) -> FileStat:
+        """Size, time and etag. Raises `FileMissing`."""
+
+    def read_chunks(self, key: str, start: int = 0, length: int | None = None) -> Iterator[bytes]:
+        """Bytes from `start`, at most `length`. Raises `FileMissing` when called, not later."""
+
+    def touch(self, key: str) -> bool:
+        """Mark as used now; false if it is not there."""
+
+    def delete(self, key: str) -> bool:
+        """Remove one file; false if it was not there."""
+
+    def delete_job(self, job_id: str) -> bool:
+        """Remove a job's files, which vanish all at once; false if there was no such place."""
+
+    def delete_attempts(self, job_id: str, keep: int) -> int:
+        """Remove the files of all attempts but `keep`; how many attempts."""
+
+    def delete_embeddings(self, picture_digest: str) -> int:
+        """Remove the embeddings of a picture, whatever checkpoint made them; how many."""
+
+    def new_upload(self) -> Path:
+        """A path for a file in the making that `put_file` can move without copying."""
+
+    def jobs(self) -> Iterator[JobFolder]:
+        """All jobs that have a place."""
+
+    def sweep(self, *, stale_s: float, embedding_ttl_s: float, embeddings_max_bytes: int) -> Swept:
+        """Remove forgotten temporary files, and embeddings unused for long or beyond the space for them."""

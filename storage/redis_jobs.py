@@ -1,0 +1,165 @@
+"""The state of all jobs in Redis: `JobStore` over the scripts in `redis_scripts/`.
+
+Owns the ingress's and the sweeper's operations. The runner's are in `redis_queue.py`, key names in
+`redis_keys.py`. All times are by Redis's own clock, so that machines need not agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from uuid import uuid4
+
+from storage import redis_keys
+from storage.errors import JobBusy, JobExists, JobNotFound, KeyReused, QueueFull
+from storage.job_metrics import BATCH_BOUNDS, SECONDS_BOUNDS, Histogram, StoreMetrics
+from storage.jobs import Deleted, Enqueued, Job, JobState, Picture, Reservation, ReservationState
+from storage.redis_codec import flat, job_of, picture_text
+from storage.redis_connection import RedisConnection, translated
+
+
+class RedisJobs:
+    """`JobStore` in Redis; each call is one script, hence atomic and one round trip."""
+
+    def __init__(self, connection: RedisConnection) -> None:
+        self._redis = connection
+
+    async def create(
+        self, job_id: str, picture: Picture, files: Mapping[str, str], ttl_s: float, owner: str = ""
+    ) -> Job:
+        """Record an uploaded job. Its `files` outlive every run. Raises `JobExists`."""
+        answer = await self._redis.run(
+            "create", job_id, ttl_s, owner, picture.digest, picture_text(picture), *flat(files)
+        )
+        if answer[0] == "exists":
+            raise JobExists(f"There is another job {job_id}")
+        return job_of(job_id, answer[1])
+
+    async def get(self, job_id: str) -> Job:
+        """The job with its queue position, in one round trip. Raises `JobNotFound`."""
+        fields, rank = await self._redis.run("get", job_id)
+        if not fields:
+            raise JobNotFound("Job not found")
+        return job_of(job_id, fields, rank)
+
+    async def delete(self, job_id: str) -> Deleted:
+        """Forget the job in any state; whoever runs it loses the lease."""
+        existed, unused = await self._redis.run("delete", job_id)
+        return Deleted(existed=bool(existed), unused_digest=unused or None)
+
+    async def existing(self, job_ids: Iterable[str]) -> frozenset[str]:
+        """Those of `job_ids` that have a job."""
+        names = list(job_ids)
+        with translated():
+            async with self._redis.client.pipeline(transaction=False) as pipeline:
+                for name in names:
+                    pipeline.exists(redis_keys.JOB + name)
+                found = await pipeline.execute()
+        return frozenset(name for name, there in zip(names, found, strict=True) if there)
+
+    async def enqueue(
+        self,
+        job_id: str,
+        request: str,
+        num_objects: int,
+        *,
+        max_queued: int,
+        ttl_s: float,
+        idempotency_key: str | None = None,
+    ) -> Enqueued:
+        """Accept a run and queue it. Raises `JobNotFound`, `JobBusy`, `QueueFull`, `KeyReused`.
+
+        The expiry moves to `ttl_s` from now at least. An idempotency key is remembered as long as
+        the job: its repeat gets the first answer whatever state the job is in by then.
+        """
+        # Without a key of the client's, one of our own: it makes redis-py's sending again harmless.
+        key = redis_keys.digest(idempotency_key) if idempotency_key is not None else uuid4().hex
+        status, *answer = await self._redis.run(
+            "enqueue", job_id, request, num_objects, max_queued, ttl_s, key, redis_keys.digest(request)
+        )
+        if status == "missing":
+            raise JobNotFound("Job not found")
+        if status == "busy":
+            raise JobBusy("The job is being processed")
+        if status == "full":
+            raise QueueFull("The queue is full")
+        if status == "reused":
+            raise KeyReused("The idempotency key was used with a different request")
+        run, count, repeated = answer
+        return Enqueued(run=int(run), num_objects=int(count), repeated=bool(repeated))
+
+    async def reserve(self, key: str, owner: str, hold_s: float) -> Reservation:
+        """Claim an idempotency key for an upload, for at most `hold_s`."""
+        token = uuid4().hex
+        name = redis_keys.upload_key(owner, key)
+        state, *answer = await self._redis.run("reserve", name, token, _ms(hold_s))
+        return Reservation(ReservationState(state), token, answer[0] if answer else None)
+
+    async def complete(self, key: str, owner: str, token: str, answer: str, ttl_s: float) -> bool:
+        """Keep the answer of a reserved key; false if the reservation had run out."""
+        name = redis_keys.upload_key(owner, key)
+        return bool(await self._redis.run("settle", name, token, _ms(ttl_s), answer))
+
+    async def release(self, key: str, owner: str, token: str) -> bool:
+        """Give a reserved key back after a failure, so that the client may try again."""
+        return bool(await self._redis.run("settle", redis_keys.upload_key(owner, key), token, 0))
+
+    async def expired(self, limit: int, now: float | None = None) -> list[str]:
+        """At most `limit` jobs past their time; processing jobs are given more time instead.
+
+        `now` (seconds since the epoch) is for tests; without it, Redis's clock. The jobs are not
+        deleted yet: `delete` each.
+        """
+        found: list[str] = await self._redis.run("expired", "" if now is None else now, limit)
+        return found
+
+    async def hold_sweep(self, token: str, lease_s: float) -> bool:
+        """Take or renew the right to sweep; false while another token has it."""
+        return bool(await self._redis.run("hold_sweep", redis_keys.SWEEP, token, _ms(lease_s)))
+
+    async def forget_consumers(self, idle_s: float) -> int:
+        """Remove queue consumers that are idle that long and hold nothing; how many."""
+        return int(await self._redis.run("forget_consumers", _ms(idle_s)))
+
+    async def metrics(self) -> StoreMetrics:
+        """Counts and histograms over all jobs, read together."""
+        states = list(JobState)
+        with translated():
+            async with self._redis.client.pipeline(transaction=True) as pipeline:
+                for state in states:
+                    pipeline.scard(redis_keys.STATE + state)
+                pipeline.zcard(redis_keys.WAITING)
+                for name in (redis_keys.STATS, redis_keys.STAGE_SECONDS, redis_keys.BATCH_SIZES):
+                    pipeline.hgetall(name)
+                *counts, waiting, stats, seconds, batches = await pipeline.execute()
+        jobs = {str(state): int(count) for state, count in zip(states, counts, strict=True)}
+        return StoreMetrics(
+            jobs=jobs,
+            waiting=int(waiting),
+            in_progress=jobs[JobState.PROCESSING] - int(waiting),
+            finished_total={state: int(stats.get(f"finished_{state}", 0)) for state in ("ready", "error")},
+            retries_total=int(stats.get("retries", 0)),
+            dead_letters_total=int(stats.get("dead_letters", 0)),
+            stage_seconds=_histograms(seconds, SECONDS_BOUNDS),
+            batch_sizes=_histograms(batches, BATCH_BOUNDS),
+        )
+
+    async def ping(self) -> None:
+        """Return when Redis answers and accepts writes. Raises `StoreUnavailable`."""
+        with translated():
+            await self._redis.client.set(redis_keys.PREFIX + "ping", "1", px=1000)
+
+
+def _ms(seconds: float) -> int:
+    return max(1, round(seconds * 1000))
+
+
+def _histograms(fields: Mapping[str, str], bounds: tuple[float, ...]) -> dict[str, Histogram]:
+    stages = {field.rpartition("|")[0] for field in fields}
+    return {
+        stage: Histogram(
+            bounds=bounds,
+            counts=tuple(int(float(fields.get(f"{stage}|{i}", 0))) for i in range(len(bounds) + 1)),
+            sum=float(fields.get(f"{stage}|sum", 0.0)),
+        )
+        for stage in sorted(stages)
+    }

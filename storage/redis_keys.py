@@ -1,0 +1,63 @@
+"""Every key that tapcut has in Redis. No other file spells one.
+
+The scripts read these same names: `lua_table` writes them into the prelude of each.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+PREFIX = "tapcut:"
+
+JOB = PREFIX + "job:"  # + job id: hash, the job
+STATE = PREFIX + "state:"  # + state: set of job ids
+EXPIRY = PREFIX + "expiry"  # zset: job id by expires_at
+PICTURE = PREFIX + "picture:"  # + digest: set of the ids of the jobs on that picture
+RUN_KEYS = PREFIX + "runkeys:"  # + job id: hash, idempotency key -> accepted run
+UPLOAD_KEY = PREFIX + "uploadkey:"  # + hash of owner and key: string, reservation or answer
+QUEUE = PREFIX + "queue"  # stream of runs to do
+WAITING = PREFIX + "waiting"  # zset: job id by order of acceptance, until its attempt begins
+ORDER = PREFIX + "order"  # counter of acceptances
+DEAD = PREFIX + "dead"  # stream of runs that were given up
+STATS = PREFIX + "stats"  # hash of counters
+STAGE_SECONDS = PREFIX + "stats:seconds"  # hash "stage|bucket" -> count, "stage|sum"
+BATCH_SIZES = PREFIX + "stats:batches"  # likewise
+EVENTS = PREFIX + "events:"  # + job id: channel
+SWEEP = PREFIX + "sweep"  # string: token of the one that sweeps
+
+GROUP = "runners"  # the consumer group of QUEUE
+GIVEN_BACK = "given-back"  # the consumer that holds what a leaving runner gave back
+
+BACKSTOP_S = 3600  # keys die by themselves this long after the sweep should have removed them
+DEAD_KEPT = 10_000  # dead letters kept to look at
+
+
+def upload_key(owner: str, key: str) -> str:
+    """Where an upload's idempotency key is kept; clients' texts never become part of a key."""
+    return UPLOAD_KEY + digest(f"{owner}\0{key}")
+
+
+def digest(text: str) -> str:
+    """Fixed-size name of a text of any size."""
+    return sha256(text.encode()).hexdigest()
+
+
+def lua_table() -> str:
+    """The names above as a Lua table `K`."""
+    names = {
+        "job": JOB,
+        "state": STATE,
+        "expiry": EXPIRY,
+        "picture": PICTURE,
+        "run_keys": RUN_KEYS,
+        "queue": QUEUE,
+        "waiting": WAITING,
+        "order": ORDER,
+        "dead": DEAD,
+        "stats": STATS,
+        "events": EVENTS,
+        "group": GROUP,
+        "given_back": GIVEN_BACK,
+    }
+    pairs = ", ".join(f"{name} = '{value}'" for name, value in names.items())
+    return f"local K = {{{pairs}, backstop_s = {BACKSTOP_S}, dead_kept = {DEAD_KEPT}}}\n"

@@ -1,0 +1,23 @@
+-- id. Also mends what is left of a job whose hash died by itself.
+local id = ARGV[1]
+local key = K.job .. id
+local job = redis.call('HMGET', key, 'entry', 'digest')
+drop_entry(job[1])
+local existed = redis.call('DEL', key)
+redis.call('DEL', K.run_keys .. id)
+redis.call('ZREM', K.waiting, id)
+redis.call('ZREM', K.expiry, id)
+for _, state in ipairs({'uploaded', 'processing', 'ready', 'error'}) do
+  redis.call('SREM', K.state .. state, id)
+end
+local unused = ''
+if job[2] then
+  redis.call('SREM', K.picture .. job[2], id)
+  if redis.call('EXISTS', K.picture .. job[2]) == 0 then
+    unused = job[2]
+  end
+end
+if existed == 1 then
+  tell(id)
+end
+return {existed, unused}

@@ -1,0 +1,68 @@
+-- Shared by all scripts; `K`, the table of key names, stands above.
+--
+-- Memory: Redis refuses a script's first write when it is full, but lets a script that has already
+-- written go on. So scripts that accept work write with a growing command first (and are refused whole),
+-- and scripts that end work free something first (and always pass).
+
+local function now()
+  local time = redis.call('TIME')
+  return tonumber(time[1]) + tonumber(time[2]) / 1e6
+end
+
+local function stamp(seconds)
+  return string.format('%.6f', seconds)
+end
+
+-- Also renews the backstop: keys die by themselves, should nobody ever sweep.
+local function keep_until(id, expires_at)
+  local key = K.job .. id
+  local dies_at = (expires_at + K.backstop_s) * 1000
+  local dies_at_text = string.format('%.0f', dies_at)
+  redis.call('PEXPIREAT', key, dies_at_text)
+  redis.call('PEXPIREAT', K.run_keys .. id, dies_at_text)
+  redis.call('ZADD', K.expiry, stamp(expires_at), id)
+  redis.call('HSET', key, 'expires_at', stamp(expires_at))
+  -- A picture may have many jobs: its set lives as long as the last of them.
+  local picture = K.picture .. redis.call('HGET', key, 'digest')
+  local left = redis.call('PTTL', picture)
+  if left == -1 or (left >= 0 and left < dies_at - now() * 1000) then
+    redis.call('PEXPIREAT', picture, dies_at_text)
+  end
+end
+
+local function extend(id)
+  local ttl = tonumber(redis.call('HGET', K.job .. id, 'ttl_s'))
+  local expires_at = tonumber(redis.call('HGET', K.job .. id, 'expires_at'))
+  keep_until(id, math.max(expires_at, now() + ttl))
+end
+
+local function move(id, from, to)
+  redis.call('SREM', K.state .. from, id)
+  redis.call('SADD', K.state .. to, id)
+  redis.call('HSET', K.job .. id, 'state', to)
+end
+
+local function drop_entry(entry)
+  if entry and entry ~= '' then
+    redis.call('XACK', K.queue, K.group, entry)
+    redis.call('XDEL', K.queue, entry)
+  end
+end
+
+local function set_files(key, first)
+  for i = first, #ARGV, 2 do
+    redis.call('HSET', key, 'file:' .. ARGV[i], ARGV[i + 1])
+  end
+end
+
+local function tell(id)
+  redis.call('PUBLISH', K.events .. id, '')
+end
+
+local function field_of(fields, name)
+  for i = 1, #fields, 2 do
+    if fields[i] == name then
+      return fields[i + 1]
+    end
+  end
+end

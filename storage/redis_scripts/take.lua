@@ -1,0 +1,16 @@
+-- consumer. What a leaving runner gave back comes before what is new.
+local consumer = ARGV[1]
+local back = redis.call('XPENDING', K.queue, K.group, '-', '+', 1, K.given_back)
+if #back > 0 then
+  local claimed = redis.call('XCLAIM', K.queue, K.group, consumer, 0, back[1][1])
+  if claimed[1] then
+    return {claimed[1][1], field_of(claimed[1][2], 'job'), field_of(claimed[1][2], 'run')}
+  end
+  redis.call('XACK', K.queue, K.group, back[1][1])
+end
+local read = redis.call('XREADGROUP', 'GROUP', K.group, consumer, 'COUNT', 1, 'STREAMS', K.queue, '>')
+if not read or not read[1] then
+  return {}
+end
+local entry = read[1][2][1]
+return {entry[1], field_of(entry[2], 'job'), field_of(entry[2], 'run')}
