@@ -1,0 +1,155 @@
+/** Brings the parts of the page together: who listens to whom. */
+
+import { Api } from './api.js';
+import { byId } from './dom.js';
+import { hintText } from './hints.js';
+import { watchIntake } from './intake.js';
+import { jobInAddress } from './memory.js';
+import { watchModels } from './models.js';
+import { hideNotice, showNotice } from './notices.js';
+import { ObjectList } from './object_list.js';
+import { Selection } from './objects.js';
+import { colourOf } from './palette.js';
+import { Previews } from './previews.js';
+import { explain } from './problems.js';
+import { Results } from './results.js';
+import { Session } from './session.js';
+import { Stage } from './stage/stage.js';
+import { Toolbar } from './toolbar.js';
+
+const api = new Api(new URL('../', document.baseURI));
+const selection = new Selection();
+const previews = new Previews(api);
+const session = new Session(api, selection, previews);
+const picture = byId('picture', HTMLImageElement);
+const stage = new Stage(byId('stage'), picture, byId('overlay', HTMLCanvasElement));
+const toolbar = new Toolbar(selection, previews, stage);
+const list = new ObjectList(selection, previews, session);
+const results = new Results(api, (error) => tell(explain(error)));
+const mayHover = matchMedia('(hover: hover) and (pointer: fine)');
+
+/**
+ * @param {import('./problems.js').Explanation} explanation
+ * @param {(() => void) | null} [retry]
+ */
+function tell({ text, advice, gone }, retry) {
+  if (gone) showNotice(text, advice, { label: 'Open a picture', run: () => session.startOver() });
+  else showNotice(text, advice, retry ? { label: 'Try again', run: retry } : undefined);
+}
+
+function render() {
+  const { objects, current } = selection;
+  stage.set({
+    objects: objects.map((object) => ({
+      ...object,
+      polygons: previews.maskOf(object)?.polygons ?? null,
+      colour: colourOf(object.colour),
+      current: object === current,
+      pending: previews.isPending(object),
+    })),
+    hover: !current && session.screen === 'edit' ? (previews.hovered?.preview.polygons ?? null) : null,
+    hoverColour: colourOf(objects.length),
+    busy: session.screen === 'processing',
+  });
+  list.render();
+  toolbar.render();
+  const hint = hintText(selection, previews, mayHover.matches);
+  if (byId('hint').textContent !== hint) byId('hint').textContent = hint;
+}
+
+/** @param {string} name @param {(detail: any) => void} listener @param {EventTarget} source */
+function on(source, name, listener) {
+  source.addEventListener(name, (event) => listener(/** @type {CustomEvent} */ (event).detail));
+}
+
+on(selection, 'change', () => {
+  hideNotice();
+  previews.want(selection.objects);
+  render();
+});
+on(previews, 'change', render);
+on(previews, 'failure', ({ error }) => tell(explain(error)));
+
+on(stage, 'tap', ({ point, label }) => {
+  previews.leave();
+  if (!selection.addPoint(point, label)) byId('hint').textContent = 'Tap the object first, then what to leave out.';
+});
+on(stage, 'box', ({ box }) => selection.addBox(box));
+on(stage, 'cross', ({ point }) => hoverAt(point));
+on(stage, 'hover', ({ point }) => mayHover.matches && hoverAt(point));
+on(stage, 'leave', () => previews.leave());
+
+/** @param {import('./types.js').Point} point */
+function hoverAt(point) {
+  if (selection.current || session.screen !== 'edit') return;
+  previews.enter();
+  previews.hover(point);
+}
+
+on(session, 'screen', () => {
+  const { screen } = session;
+  const before = document.body.dataset.screen;
+  document.body.dataset.screen = screen;
+  stage.enabled = screen === 'edit';
+  if (screen !== 'empty') hideNotice();
+  if (screen === 'edit') byId('stage').focus({ preventScroll: true });
+  if (screen === 'empty' && before !== 'start') byId('choose').focus({ preventScroll: true });
+  if (screen === 'results') byId('results-title').focus({ preventScroll: true });
+  render();
+});
+on(session, 'picture', ({ url, width, height }) => {
+  picture.alt = `The picture ${session.name}`;
+  stage.show(url, width, height);
+});
+on(session, 'progress', ({ title, text, fraction }) => {
+  byId('progress-title').textContent = title;
+  byId('progress-text').textContent = text;
+  const bar = byId('progress');
+  bar.style.setProperty('--done', String(fraction));
+  bar.setAttribute('aria-valuenow', String(Math.round(fraction * 100)));
+});
+on(session, 'problem', ({ explanation, retry }) => tell(explanation, retry));
+on(session, 'results', async ({ status }) => {
+  try {
+    await results.show(status, session.originalUrl, session.name, session.view);
+    session.showResults();
+  } catch (error) {
+    session.edit();
+    tell(explain(error));
+  }
+});
+
+on(results, 'view', () => session.setView(results.view));
+on(results, 'cut-out-too', () => session.run(['cropped', 'full_inpainted']));
+on(results, 'remove-too', () => session.run(['cropped', 'full_inpainted']));
+byId('remove').addEventListener('click', () => session.run(['full_inpainted']));
+byId('cut-out').addEventListener('click', () => session.run(['cropped']));
+byId('change-selection').addEventListener('click', () => session.edit());
+byId('start-over').addEventListener('click', () => session.startOver());
+byId('cancel-upload').addEventListener('click', () => session.startOver());
+byId('help-open').addEventListener('click', () => byId('help', HTMLDialogElement).showModal());
+
+watchIntake(
+  (file) => {
+    if (session.screen !== 'edit' || !selection.objects.length) return session.open(file);
+    showNotice('Open the new picture?', 'Your selection in this one will be lost.', {
+      label: 'Open it',
+      run: () => session.open(file),
+    });
+  },
+  (text, advice) => showNotice(text, advice),
+);
+
+addEventListener('pointerdown', () => document.body.toggleAttribute('data-by-pointer', true), true);
+addEventListener('keydown', () => document.body.toggleAttribute('data-by-pointer', false), true);
+document.body.toggleAttribute('data-by-pointer', true);
+
+addEventListener('online', () => {
+  previews.forgetFailures();
+  previews.want(selection.objects);
+});
+
+const jobId = jobInAddress();
+if (jobId) session.resume(jobId);
+else session.startOver();
+watchModels(api);

@@ -1,0 +1,52 @@
+/**
+ * What survives a reload: the job in the address (after the #, so it is never sent), the selection in the browser.
+ *
+ * @typedef {Object} Remembered
+ * @property {string} jobId
+ * @property {string} name of the picture's file
+ * @property {any} selection
+ * @property {'removed' | 'cutouts'} [view]
+ */
+
+const KEY = 'tapcut.job';
+
+/** @returns {string | null} the job named in the address */
+export function jobInAddress() {
+  return /^#job=([0-9A-Za-z_-]{6,128})$/.exec(location.hash)?.[1] ?? null;
+}
+
+/** @param {string | null} jobId */
+export function setJobInAddress(jobId) {
+  const hash = jobId ? `#job=${jobId}` : '';
+  if (location.hash !== hash) history.replaceState(null, '', location.pathname + location.search + hash);
+}
+
+/** @param {Remembered} what */
+export function remember(what) {
+  try {
+    localStorage.setItem(KEY, JSON.stringify(what));
+  } catch {
+    // Storage is full or forbidden: only the selection is lost on a reload, not the job.
+  }
+}
+
+/**
+ * @param {string} jobId
+ * @returns {Remembered | null}
+ */
+export function recall(jobId) {
+  try {
+    const what = JSON.parse(localStorage.getItem(KEY) ?? 'null');
+    return what?.jobId === jobId ? what : null;
+  } catch {
+    return null;
+  }
+}
+
+export function forget() {
+  try {
+    localStorage.removeItem(KEY);
+  } catch {
+    // See `remember`.
+  }
+}

@@ -1,0 +1,83 @@
+/** Says which checkpoints the server has loaded, and whether it is ready. */
+
+import { byId, make } from './dom.js';
+
+const AGAIN_MS = 4000;
+/** @type {Record<string, {name: string, text: string}>} */
+const KINDS = {
+  bundled: {
+    name: 'Bundled models',
+    text: 'The small networks that come with tapcut. Outlines and fills are rougher than with the released MobileSAM and LaMa.',
+  },
+  released: {
+    name: 'Released models',
+    text: 'The released MobileSAM and LaMa checkpoints, at full size.',
+  },
+  mixed: { name: 'Mixed models', text: 'One network is the small bundled one, the other the released one.' },
+  custom: { name: 'Own models', text: 'Checkpoints that whoever runs this server has set.' },
+};
+/** @type {Record<string, string>} */
+const NETWORKS = { mobile_sam: 'MobileSAM (outlines)', lama: 'LaMa (fills)' };
+
+/**
+ * @param {any} entry what /health says of one checkpoint
+ * @returns {string} bundled, released or custom
+ */
+function kindOf(entry) {
+  const text = JSON.stringify(entry ?? '').toLowerCase();
+  if (text.includes('bundled')) return 'bundled';
+  return text.includes('released') ? 'released' : 'custom';
+}
+
+/** @param {import('./api.js').Api} api */
+export async function watchModels(api) {
+  for (;;) {
+    const again = await refresh(api);
+    if (!again) return;
+    await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+  }
+}
+
+/**
+ * @param {import('./api.js').Api} api
+ * @returns {Promise<boolean>} whether to look again
+ */
+async function refresh(api) {
+  try {
+    const { ready, health } = await api.health();
+    if (!ready) {
+      show('waiting', 'Starting…', 'The server is loading its models. Pictures can be opened in a moment.', []);
+      return true;
+    }
+    const checkpoints = health.checkpoints ?? {};
+    const entries = typeof checkpoints === 'string' ? [['all', checkpoints]] : Object.entries(checkpoints);
+    const kinds = new Set(entries.map(([, entry]) => kindOf(entry)));
+    const kind = KINDS[kinds.size > 1 ? 'mixed' : ([...kinds][0] ?? 'custom')];
+    /** @type {[string, string][]} */
+    const rows = entries
+      .filter(([name]) => name in NETWORKS)
+      .map(([name, entry]) => [NETWORKS[name], kindOf(entry)]);
+    const device = typeof health.device === 'string' ? health.device : '';
+    if (device) rows.push(['Runs on', /cuda|gpu/i.test(device) ? `GPU (${device})` : device.toUpperCase()]);
+    show('ready', kind.name, kind.text, rows);
+    return false;
+  } catch {
+    show('away', 'No connection', 'The server cannot be reached. This page keeps trying.', []);
+    return true;
+  }
+}
+
+/**
+ * @param {'ready' | 'waiting' | 'away'} state
+ * @param {string} name
+ * @param {string} text
+ * @param {[string, string][]} rows
+ */
+function show(state, name, text, rows) {
+  const pill = byId('models');
+  pill.hidden = false;
+  pill.dataset.state = state;
+  byId('models-name').textContent = name;
+  const list = rows.map(([term, value]) => make('div', {}, make('dt', {}, term), make('dd', {}, value)));
+  byId('models-detail').replaceChildren(make('h2', {}, name), make('p', {}, text), make('dl', {}, ...list));
+}

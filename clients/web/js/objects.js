@@ -1,0 +1,177 @@
+/**
+ * The user's selection: objects, which one is current, undo and redo. Knows neither page nor server.
+ *
+ * Every state is an immutable snapshot, so that undo is a matter of looking at an older one. A `change` event
+ * follows each change.
+ *
+ * @typedef {import('./types.js').SelectedObject} SelectedObject
+ * @typedef {import('./types.js').Point} Point
+ * @typedef {import('./types.js').Box} Box
+ * @typedef {import('./types.js').Label} Label
+ *
+ * @typedef {Object} Snapshot
+ * @property {readonly SelectedObject[]} objects  none is empty
+ * @property {number | null} currentId  the object that taps refine; null: the next tap starts one
+ * @property {number} nextId
+ */
+
+import { PALETTE } from './palette.js';
+
+const MAX_HISTORY = 200;
+/** @type {Snapshot} */
+const EMPTY = { objects: [], currentId: null, nextId: 1 };
+
+export class Selection extends EventTarget {
+  /** @type {Snapshot} */
+  #now = EMPTY;
+  /** @type {Snapshot[]} */
+  #past = [];
+  /** @type {Snapshot[]} */
+  #future = [];
+
+  get objects() {
+    return this.#now.objects;
+  }
+
+  /** @returns {SelectedObject | null} */
+  get current() {
+    return this.#now.objects.find((object) => object.id === this.#now.currentId) ?? null;
+  }
+
+  get canUndo() {
+    return this.#past.length > 0;
+  }
+
+  get canRedo() {
+    return this.#future.length > 0;
+  }
+
+  /**
+   * Adds a point to the current object, or starts one.
+   * @param {Point} point
+   * @param {Label} label
+   * @returns {boolean} false: there is no object yet from which the point could be left out
+   */
+  addPoint(point, label) {
+    const current = this.current;
+    if (!current) {
+      if (label === 0) return false;
+      this.#start({ points: [point], labels: [label], box: null });
+      return true;
+    }
+    this.#replace({
+      ...current,
+      points: [...current.points, point],
+      labels: [...current.labels, label],
+      choice: null,
+    });
+    return true;
+  }
+
+  /**
+   * A box always starts an object of its own: it says where one is, not what to change about another.
+   * @param {Box} box
+   */
+  addBox(box) {
+    this.#start({ points: [], labels: [], box });
+  }
+
+  /** @param {number} index which of the preview's candidates to take for the current object */
+  choose(index) {
+    const current = this.current;
+    if (current && current.choice !== index) this.#replace({ ...current, choice: index });
+  }
+
+  /** The next tap starts another object. */
+  startAnother() {
+    if (this.#now.currentId !== null) this.#show({ ...this.#now, currentId: null });
+  }
+
+  /** @param {number} id */
+  select(id) {
+    if (this.#now.currentId !== id) this.#show({ ...this.#now, currentId: id });
+  }
+
+  /** @param {number} id */
+  remove(id) {
+    const objects = this.#now.objects.filter((object) => object.id !== id);
+    const currentId = this.#now.currentId === id ? (objects.at(-1)?.id ?? null) : this.#now.currentId;
+    this.#commit({ ...this.#now, objects, currentId });
+  }
+
+  undo() {
+    const past = this.#past.pop();
+    if (!past) return;
+    this.#future.push(this.#now);
+    this.#show(past);
+  }
+
+  redo() {
+    const future = this.#future.pop();
+    if (!future) return;
+    this.#past.push(this.#now);
+    this.#show(future);
+  }
+
+  /** Forgets everything, history too. */
+  reset() {
+    this.load(null);
+  }
+
+  /** @returns {Snapshot} to be kept across a reload */
+  toJSON() {
+    return this.#now;
+  }
+
+  /** @param {any} snapshot as `toJSON` gave it; anything else empties the selection */
+  load(snapshot) {
+    this.#past = [];
+    this.#future = [];
+    this.#show(isSnapshot(snapshot) ? snapshot : EMPTY);
+  }
+
+  /** @param {{points: Point[], labels: Label[], box: Box | null}} prompt */
+  #start(prompt) {
+    const { objects, nextId } = this.#now;
+    const used = new Set(objects.map((object) => object.colour));
+    const free = PALETTE.findIndex((_, index) => !used.has(index));
+    const colour = free >= 0 ? free : objects.length % PALETTE.length;
+    const object = { id: nextId, colour, choice: null, ...prompt };
+    this.#commit({ objects: [...objects, object], currentId: nextId, nextId: nextId + 1 });
+  }
+
+  /** @param {SelectedObject} changed */
+  #replace(changed) {
+    const objects = this.#now.objects.map((object) => (object.id === changed.id ? changed : object));
+    this.#commit({ ...this.#now, objects });
+  }
+
+  /** @param {Snapshot} next */
+  #commit(next) {
+    this.#past = [...this.#past, this.#now].slice(-MAX_HISTORY);
+    this.#future = [];
+    this.#show(next);
+  }
+
+  /** @param {Snapshot} next */
+  #show(next) {
+    this.#now = next;
+    this.dispatchEvent(new Event('change'));
+  }
+}
+
+/** @param {any} value @returns {value is Snapshot} */
+function isSnapshot(value) {
+  return (
+    Array.isArray(value?.objects) &&
+    Number.isInteger(value.nextId) &&
+    value.objects.every(
+      (/** @type {any} */ object) =>
+        Number.isInteger(object?.id) &&
+        Number.isInteger(object.colour) &&
+        Array.isArray(object.points) &&
+        Array.isArray(object.labels) &&
+        object.points.length === object.labels.length,
+    )
+  );
+}

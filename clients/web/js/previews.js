@@ -1,0 +1,198 @@
+/**
+ * Masks for prompts, asked of the server: remembered by prompt, newest answer wins.
+ *
+ * A `change` event follows each answer, each failure, and the start of each request.
+ *
+ * @typedef {import('./types.js').Prompt} Prompt
+ * @typedef {import('./types.js').SelectedObject} SelectedObject
+ * @typedef {import('./types.js').Candidate} Candidate
+ * @typedef {import('./types.js').Preview} Preview
+ * @typedef {import('./types.js').Point} Point
+ */
+
+import { ApiError, NetworkError } from './api.js';
+import { pause } from './follow.js';
+
+/** At most one hover request in this time, and never two under way. */
+const HOVER_EVERY_MS = 120;
+
+/** @param {Prompt} prompt */
+const keyOf = ({ points, labels, box }) => JSON.stringify([points, labels, box]);
+
+export class Previews extends EventTarget {
+  /** @param {import('./api.js').Api} api */
+  constructor(api) {
+    super();
+    this.api = api;
+    /** @type {string | null} */
+    this.jobId = null;
+    /** @type {Map<string, Preview>} */
+    this.answers = new Map();
+    /** @type {Map<number, {key: string, abort: AbortController}>} by object */
+    this.pending = new Map();
+    /** @type {Map<string, unknown>} errors by prompt */
+    this.failures = new Map();
+    /** @type {{point: Point, preview: Preview} | null} */
+    this.hovered = null;
+    /** @type {Point | null} */
+    this.hoverWish = null;
+    this.hovering = false;
+  }
+
+  /** @param {string | null} jobId */
+  reset(jobId) {
+    for (const { abort } of this.pending.values()) abort.abort();
+    this.pending.clear();
+    this.answers.clear();
+    this.failures.clear();
+    this.leave();
+    this.jobId = jobId;
+    this.#changed();
+  }
+
+  /**
+   * @param {SelectedObject} object
+   * @returns {Candidate | null} the mask to show, once known
+   */
+  maskOf(object) {
+    const answer = this.answers.get(keyOf(object));
+    if (!answer) return null;
+    return object.choice === null ? answer : (this.candidatesOf(object)[object.choice] ?? answer);
+  }
+
+  /**
+   * @param {SelectedObject} object
+   * @returns {Candidate[]} from small to large; empty where there is nothing to choose from
+   */
+  candidatesOf(object) {
+    const candidates = this.answers.get(keyOf(object))?.candidates ?? [];
+    return candidates.length > 1 ? [...candidates].sort((a, b) => a.area - b.area) : [];
+  }
+
+  /** @param {SelectedObject} object */
+  isPending(object) {
+    return this.pending.get(object.id)?.key === keyOf(object);
+  }
+
+  /** @param {SelectedObject} object */
+  failureOf(object) {
+    return this.failures.get(keyOf(object)) ?? null;
+  }
+
+  /**
+   * Asks for what is not known yet, and drops what is no longer wanted.
+   * @param {readonly SelectedObject[]} objects
+   */
+  want(objects) {
+    const wanted = new Map(objects.map((object) => [object.id, keyOf(object)]));
+    for (const [id, { key, abort }] of this.pending) {
+      if (wanted.get(id) !== key) {
+        abort.abort();
+        this.pending.delete(id);
+      }
+    }
+    for (const object of objects) {
+      const key = keyOf(object);
+      if (!this.answers.has(key) && !this.failures.has(key) && !this.pending.has(object.id)) this.#ask(object, key);
+    }
+  }
+
+  /**
+   * @param {SelectedObject} object
+   * @param {string} key
+   */
+  async #ask(object, key) {
+    const jobId = this.jobId;
+    if (!jobId) return;
+    const abort = new AbortController();
+    this.pending.set(object.id, { key, abort });
+    this.#changed();
+    try {
+      this.answers.set(key, await this.#askPatiently(jobId, object, abort.signal));
+    } catch (error) {
+      if (abort.signal.aborted) return;
+      this.failures.set(key, error);
+      this.dispatchEvent(new CustomEvent('failure', { detail: { error, object } }));
+    }
+    if (this.pending.get(object.id)?.key === key) this.pending.delete(object.id);
+    this.#changed();
+  }
+
+  /**
+   * @param {string} jobId
+   * @param {Prompt} prompt
+   * @param {AbortSignal} signal
+   */
+  async #askPatiently(jobId, prompt, signal) {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await this.api.preview(jobId, prompt, signal);
+      } catch (error) {
+        const busy = error instanceof ApiError && (error.status === 429 || error.status === 503);
+        if (!busy || attempt >= 5) throw error;
+        await pause(Math.min(error.retryAfterS ?? 1, 10) * 1000, signal);
+      }
+    }
+  }
+
+  /** Asks again for all that failed, for example when the connection is back. */
+  forgetFailures() {
+    this.failures.clear();
+  }
+
+  /**
+   * Shows what a tap here would select. Only one request is under way; the newest place is asked for next.
+   * @param {Point} point
+   */
+  async hover(point) {
+    this.hoverWish = point;
+    if (this.hovering || !this.jobId) return;
+    this.hovering = true;
+    while (this.hoverWish && this.jobId) {
+      const wish = this.hoverWish;
+      /** @type {string} */
+      const jobId = this.jobId;
+      this.hoverWish = null;
+      const prompt = { points: [wish], labels: [/** @type {const} */ (1)], box: null };
+      const known = this.answers.get(keyOf(prompt));
+      const started = performance.now();
+      try {
+        const preview = known ?? (await this.api.preview(jobId, prompt, AbortSignal.timeout(8000)));
+        if (jobId !== this.jobId) break;
+        this.answers.set(keyOf(prompt), preview);
+        if (this.over) {
+          this.hovered = { point: wish, preview };
+          this.#changed();
+        }
+      } catch (error) {
+        this.hovered = null;
+        if (error instanceof NetworkError || (error instanceof ApiError && error.status !== 422)) {
+          await new Promise((resolve) => setTimeout(resolve, 2000));
+        }
+      }
+      const rest = HOVER_EVERY_MS - (performance.now() - started);
+      if (rest > 0) await new Promise((resolve) => setTimeout(resolve, rest));
+    }
+    this.hovering = false;
+  }
+
+  /** Whether the pointer is over the picture. */
+  over = false;
+
+  enter() {
+    this.over = true;
+  }
+
+  leave() {
+    this.over = false;
+    this.hoverWish = null;
+    if (this.hovered) {
+      this.hovered = null;
+      this.#changed();
+    }
+  }
+
+  #changed() {
+    this.dispatchEvent(new Event('change'));
+  }
+}

@@ -1,0 +1,70 @@
+/**
+ * Errors in plain words, with what to do about them.
+ *
+ * @typedef {{text: string, advice: string, gone: boolean}} Explanation
+ *   `gone`: the picture is no longer on the server
+ */
+
+import { ApiError, NetworkError } from './api.js';
+
+/** @type {Record<number, string>} */
+const ADVICE = {
+  400: 'Try another picture: JPEG, PNG and WebP always work.',
+  401: 'This server asks for a key. Ask whoever runs it.',
+  403: 'This server asks for another key. Ask whoever runs it.',
+  404: 'Pictures are kept for a limited time. Open it again to start afresh.',
+  409: 'It is still working on your last request. Wait for it to finish.',
+  413: 'Make the picture smaller and try again.',
+  422: 'Undo the last step and tap closer to the middle of the object.',
+  429: 'Too many requests at once. Wait a moment and try again.',
+  503: 'The server is busy. Wait a moment and try again.',
+};
+
+/**
+ * @param {unknown} error
+ * @returns {Explanation}
+ */
+export function explain(error) {
+  if (error instanceof NetworkError) {
+    const text = navigator.onLine ? 'The server cannot be reached.' : 'You are offline.';
+    return { text, advice: 'Check the connection and try again. Nothing you selected is lost.', gone: false };
+  }
+  if (error instanceof ApiError) {
+    if (/unidentified|cannot identify|invalid image data/i.test(error.message)) {
+      return { text: 'This file cannot be read as a picture.', advice: ADVICE[400], gone: false };
+    }
+    const reference = error.status >= 500 && error.problem.request_id ? ` (${error.problem.request_id})` : '';
+    const gone = error.status === 404;
+    return {
+      text: gone ? 'This picture is no longer on the server.' : plain(error.message) + reference,
+      advice: ADVICE[error.status] ?? 'Try again. If it happens again, open the picture anew.',
+      gone,
+    };
+  }
+  return { text: 'Something went wrong on this page.', advice: 'Reload it; your picture is kept.', gone: false };
+}
+
+/**
+ * @param {string | null | undefined} error the `error` of a job that failed
+ * @returns {Explanation}
+ */
+export function explainJob(error) {
+  const text = plain(error || 'The job failed.');
+  const small = /too small|no mask|empty/i.test(text);
+  return {
+    text,
+    advice: small
+      ? 'Tap closer to the middle of the object, or draw a box around it.'
+      : 'Try again. If it fails again, change the selection.',
+    gone: false,
+  };
+}
+
+/**
+ * The server counts objects from 0, people from 1.
+ * @param {string} text
+ */
+function plain(text) {
+  const counted = text.replace(/^(upload failed|invalid image data): */i, '').replace(/\bobject (\d+)\b/gi, (_, index) => `object ${Number(index) + 1}`);
+  return /[.!?]$/.test(counted) ? counted : `${counted}.`;
+}

@@ -1,0 +1,34 @@
+/** Repeats a request that the server asked to repeat later (429, 503), or that was cut off. */
+
+import { ApiError, NetworkError } from './api.js';
+import { pause } from './follow.js';
+
+const MAX_ATTEMPTS = 8;
+const DEFAULT_WAIT_S = 3;
+const MAX_WAIT_S = 120;
+
+/**
+ * @template T
+ * @param {() => Promise<T>} request must be safe to repeat
+ * @param {AbortSignal} signal
+ * @param {(secondsLeft: number, error: ApiError | NetworkError) => void} onWait each second of the wait
+ * @returns {Promise<T>}
+ * @throws the last error, when it is no use trying again
+ */
+export async function withRetries(request, signal, onWait) {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await request();
+    } catch (error) {
+      const busy = error instanceof ApiError && (error.status === 429 || error.status === 503);
+      const cutOff = error instanceof NetworkError && navigator.onLine && attempt < 3;
+      if (!(busy || cutOff) || attempt >= MAX_ATTEMPTS) throw error;
+      const asked = busy ? error.retryAfterS : null;
+      if (asked !== null && asked > MAX_WAIT_S) throw error;
+      for (let left = Math.ceil(asked ?? DEFAULT_WAIT_S); left > 0; left -= 1) {
+        onWait(left, error);
+        await pause(1000, signal);
+      }
+    }
+  }
+}

@@ -1,0 +1,167 @@
+/**
+ * What fingers, mouse and pen mean on the picture. Speaks in screen pixels; knows no objects.
+ *
+ * One finger or the left button: tap, hold (touch) or Shift/Alt/right button (mouse) = leave out, drag = box.
+ * Two fingers: zoom and move. Wheel: move; with Ctrl, or a pinch on a trackpad: zoom. Middle button or Space: move.
+ *
+ * @typedef {Object} Intents
+ * @property {(x: number, y: number, leaveOut: boolean) => void} tap
+ * @property {(x0: number, y0: number, x1: number, y1: number) => void} boxing  while dragging
+ * @property {(x0: number, y0: number, x1: number, y1: number) => void} box
+ * @property {() => void} cancel  what had begun is not to be
+ * @property {(x: number, y: number) => void} hover
+ * @property {() => void} leave
+ * @property {(factor: number, x: number, y: number) => void} zoom
+ * @property {(dx: number, dy: number) => void} pan
+ */
+
+const HOLD_MS = 450;
+/** Fingers are less steady than mice. */
+const SLACK_PX = { mouse: 4, pen: 6, touch: 12 };
+
+export class Gestures {
+  /**
+   * @param {HTMLElement} surface
+   * @param {Intents} intents
+   */
+  constructor(surface, intents) {
+    this.surface = surface;
+    this.intents = intents;
+    this.enabled = true;
+    /** @type {Map<number, {x: number, y: number}>} */
+    this.down = new Map();
+    /** @type {{x: number, y: number, kind: 'press' | 'box' | 'pan' | 'spent', slack: number, leaveOut: boolean} | null} */
+    this.stroke = null;
+    this.hold = 0;
+    this.spaceHeld = false;
+    surface.addEventListener('pointerdown', (event) => this.#onDown(event));
+    surface.addEventListener('pointermove', (event) => this.#onMove(event));
+    surface.addEventListener('pointerup', (event) => this.#onUp(event, false));
+    surface.addEventListener('pointercancel', (event) => this.#onUp(event, true));
+    surface.addEventListener('pointerleave', () => this.intents.leave());
+    surface.addEventListener('contextmenu', (event) => event.preventDefault());
+    surface.addEventListener('wheel', (event) => this.#onWheel(event), { passive: false });
+    addEventListener('keydown', (event) => {
+      if (event.code === 'Space' && event.target === surface) this.spaceHeld = true;
+    });
+    addEventListener('keyup', (event) => {
+      if (event.code === 'Space') this.spaceHeld = false;
+    });
+  }
+
+  /** @param {{clientX: number, clientY: number}} event */
+  #place(event) {
+    const frame = this.surface.getBoundingClientRect();
+    return { x: event.clientX - frame.left, y: event.clientY - frame.top };
+  }
+
+  /** @param {PointerEvent} event */
+  #onDown(event) {
+    if (!this.enabled) return;
+    const place = this.#place(event);
+    this.down.set(event.pointerId, place);
+    try {
+      this.surface.setPointerCapture(event.pointerId);
+    } catch {
+      // The pointer is already up again; its pointerup follows.
+    }
+    if (this.down.size > 1) {
+      this.#drop();
+      this.stroke = { ...place, kind: 'spent', slack: 0, leaveOut: false };
+      return;
+    }
+    const pans = event.button === 1 || this.spaceHeld;
+    if (pans) event.preventDefault();
+    this.stroke = {
+      ...place,
+      kind: pans ? 'pan' : 'press',
+      slack: SLACK_PX[/** @type {'mouse' | 'pen' | 'touch'} */ (event.pointerType)] ?? SLACK_PX.mouse,
+      leaveOut: event.button === 2 || event.shiftKey || event.altKey || (event.ctrlKey && event.button === 0),
+    };
+    if (event.pointerType === 'touch') this.hold = setTimeout(() => this.#onHold(), HOLD_MS);
+  }
+
+  #onHold() {
+    if (this.stroke?.kind !== 'press') return;
+    this.stroke.kind = 'spent';
+    navigator.vibrate?.(12);
+    this.intents.tap(this.stroke.x, this.stroke.y, true);
+  }
+
+  /** @param {PointerEvent} event */
+  #onMove(event) {
+    const place = this.#place(event);
+    const before = this.down.get(event.pointerId);
+    if (!before) {
+      if (this.enabled && event.pointerType !== 'touch') this.intents.hover(place.x, place.y);
+      return;
+    }
+    if (this.down.size === 2) this.#pinch(event.pointerId, before, place);
+    this.down.set(event.pointerId, place);
+    const stroke = this.stroke;
+    if (!stroke || this.down.size > 1) return;
+    if (stroke.kind === 'pan') this.intents.pan(place.x - before.x, place.y - before.y);
+    if (stroke.kind === 'press' && Math.hypot(place.x - stroke.x, place.y - stroke.y) > stroke.slack) {
+      clearTimeout(this.hold);
+      stroke.kind = 'box';
+      this.intents.leave();
+    }
+    if (stroke.kind === 'box') this.intents.boxing(stroke.x, stroke.y, place.x, place.y);
+  }
+
+  /**
+   * @param {number} movedId
+   * @param {{x: number, y: number}} before
+   * @param {{x: number, y: number}} after
+   */
+  #pinch(movedId, before, after) {
+    const other = [...this.down].find(([id]) => id !== movedId)?.[1];
+    if (!other) return;
+    const was = Math.hypot(before.x - other.x, before.y - other.y);
+    const is = Math.hypot(after.x - other.x, after.y - other.y);
+    this.intents.pan((after.x - before.x) / 2, (after.y - before.y) / 2);
+    if (was > 0) this.intents.zoom(is / was, (after.x + other.x) / 2, (after.y + other.y) / 2);
+  }
+
+  /**
+   * @param {PointerEvent} event
+   * @param {boolean} cancelled
+   */
+  #onUp(event, cancelled) {
+    const place = this.#place(event);
+    if (!this.down.delete(event.pointerId)) return;
+    clearTimeout(this.hold);
+    const stroke = this.stroke;
+    if (!stroke) return;
+    if (cancelled) this.intents.cancel();
+    else if (stroke.kind === 'press') this.intents.tap(stroke.x, stroke.y, stroke.leaveOut);
+    else if (stroke.kind === 'box') this.intents.box(stroke.x, stroke.y, place.x, place.y);
+    if (this.down.size === 0) this.stroke = null;
+    else stroke.kind = 'spent';
+  }
+
+  /** Forgets the stroke under way, for example when a second finger comes down. */
+  #drop() {
+    clearTimeout(this.hold);
+    if (this.stroke?.kind === 'box') this.intents.cancel();
+    this.stroke = null;
+  }
+
+  /** Escape: a box begun is not drawn. */
+  abandon() {
+    this.#drop();
+  }
+
+  /** @param {WheelEvent} event */
+  #onWheel(event) {
+    if (!this.enabled) return;
+    event.preventDefault();
+    const unit = event.deltaMode === WheelEvent.DOM_DELTA_LINE ? 16 : 1;
+    const place = this.#place(event);
+    if (event.ctrlKey || event.metaKey) {
+      this.intents.zoom(Math.exp(-event.deltaY * unit * 0.01), place.x, place.y);
+    } else {
+      this.intents.pan(-event.deltaX * unit, -event.deltaY * unit);
+    }
+  }
+}

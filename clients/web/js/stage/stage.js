@@ -1,0 +1,200 @@
+/**
+ * The picture on the screen with everything drawn over it, and what is done to it by pointer and keyboard.
+ *
+ * Events: `tap` {point, label}, `box` {box}, `hover` {point}, `leave`, `view`. All in pixels of the picture.
+ *
+ * @typedef {import('../types.js').Point} Point
+ * @typedef {import('../types.js').Box} Box
+ * @typedef {import('./paint.js').Scene} Scene
+ */
+
+import { Gestures } from './gestures.js';
+import { paint } from './paint.js';
+import { View } from './view.js';
+
+/** A box smaller than this on the screen was a slip of the hand. */
+const MIN_BOX_PX = 10;
+const ZOOM_STEP = 1.5;
+/** @type {Record<string, Point>} */
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+
+export class Stage extends EventTarget {
+  /** @type {Scene} */
+  #scene = { objects: [], hover: null, hoverColour: '#fff', dragged: null, cross: null, busy: false };
+  #frame = 0;
+
+  /**
+   * @param {HTMLElement} frame takes keyboard focus and pointers
+   * @param {HTMLImageElement} picture
+   * @param {HTMLCanvasElement} canvas
+   */
+  constructor(frame, picture, canvas) {
+    super();
+    this.frame = frame;
+    this.picture = picture;
+    this.canvas = canvas;
+    this.view = new View();
+    /** With it a tap leaves out instead of adding. */
+    this.leavingOut = false;
+    this.stillness = matchMedia('(prefers-reduced-motion: reduce)');
+    this.gestures = new Gestures(frame, {
+      tap: (x, y, leaveOut) => this.#tap(this.view.pixelAt(x, y), leaveOut),
+      boxing: (...corners) => this.#update({ dragged: this.#boxOf(...corners) }),
+      box: (...corners) => this.#box(...corners),
+      cancel: () => this.#update({ dragged: null }),
+      hover: (x, y) => this.#hover(x, y),
+      leave: () => this.#emit('leave'),
+      zoom: (factor, x, y) => this.#move(() => this.view.zoomAt(factor, x, y)),
+      pan: (dx, dy) => this.#move(() => this.view.pan(dx, dy)),
+    });
+    frame.addEventListener('keydown', (event) => this.#onKey(event));
+    frame.addEventListener('blur', () => this.#update({ cross: null }));
+    new ResizeObserver(() => this.#resize()).observe(frame);
+  }
+
+  /** @param {boolean} enabled whether taps count */
+  set enabled(enabled) {
+    this.gestures.enabled = enabled;
+    if (!enabled) this.#update({ cross: null, dragged: null });
+  }
+
+  /**
+   * @param {string} url
+   * @param {number} width of original.png, which `url` may show at another size
+   * @param {number} height
+   */
+  show(url, width, height) {
+    const same = this.view.picture.width === width && this.view.picture.height === height;
+    this.view.picture = { width, height };
+    if (this.picture.src !== url) this.picture.src = url;
+    if (!same) this.view.fit();
+    this.#resize();
+  }
+
+  /** @param {Partial<Scene>} change */
+  set(change) {
+    this.#update(change);
+  }
+
+  /** @param {number} direction 1 nearer, -1 further, 0 the whole picture */
+  zoom(direction) {
+    const { screen } = this.view;
+    this.#move(() => {
+      if (direction === 0) this.view.fit();
+      else this.view.zoomAt(ZOOM_STEP ** direction, screen.width / 2, screen.height / 2);
+    });
+  }
+
+  /** @param {KeyboardEvent} event */
+  #onKey(event) {
+    if (!this.gestures.enabled) return;
+    const { picture } = this.view;
+    const arrow = ARROWS[event.key];
+    if (arrow) {
+      const step = Math.max(1, Math.round(Math.max(picture.width, picture.height) / (event.shiftKey ? 10 : 60)));
+      const [x, y] = this.#scene.cross ?? [picture.width / 2, picture.height / 2];
+      const limit = (/** @type {number} */ v, /** @type {number} */ max) => Math.min(Math.max(Math.round(v), 0), max - 1);
+      const moved = /** @type {Point} */ ([
+        limit(x + arrow[0] * step, picture.width),
+        limit(y + arrow[1] * step, picture.height),
+      ]);
+      this.#update({ cross: moved });
+      this.#emit('cross', { point: moved });
+    } else if (event.key === 'Enter' && this.#scene.cross) {
+      this.#tap(this.#scene.cross, event.shiftKey);
+    } else if (event.key === 'Enter') {
+      const middle = /** @type {Point} */ ([Math.floor(picture.width / 2), Math.floor(picture.height / 2)]);
+      this.#update({ cross: middle });
+      this.#emit('cross', { point: middle });
+    } else if (event.key === 'Escape') {
+      this.gestures.abandon();
+      this.#update({ cross: null, dragged: null });
+    } else return;
+    event.preventDefault();
+  }
+
+  /** @param {Point | null} point @param {boolean} leaveOut */
+  #tap(point, leaveOut) {
+    if (point) this.#emit('tap', { point, label: leaveOut !== this.leavingOut ? 0 : 1 });
+  }
+
+  /** @param {number} x @param {number} y */
+  #hover(x, y) {
+    const point = this.view.pixelAt(x, y);
+    if (point) this.#emit('hover', { point });
+    else this.#emit('leave');
+  }
+
+  /** @type {(x0: number, y0: number, x1: number, y1: number) => Box} */
+  #boxOf(x0, y0, x1, y1) {
+    const { picture } = this.view;
+    const [ax, ay] = this.view.toPicture(x0, y0);
+    const [bx, by] = this.view.toPicture(x1, y1);
+    const limit = (/** @type {number} */ v, /** @type {number} */ max) => Math.min(Math.max(v, 0), max);
+    return [
+      limit(Math.floor(Math.min(ax, bx)), picture.width),
+      limit(Math.floor(Math.min(ay, by)), picture.height),
+      limit(Math.ceil(Math.max(ax, bx)), picture.width),
+      limit(Math.ceil(Math.max(ay, by)), picture.height),
+    ];
+  }
+
+  /** @type {(x0: number, y0: number, x1: number, y1: number) => void} */
+  #box(...corners) {
+    const box = this.#boxOf(...corners);
+    this.#update({ dragged: null });
+    const smallest = MIN_BOX_PX / this.view.scale;
+    if (box[2] - box[0] >= smallest && box[3] - box[1] >= smallest) this.#emit('box', { box });
+  }
+
+  /** @param {() => void} change */
+  #move(change) {
+    change();
+    this.#draw();
+    this.#emit('view');
+  }
+
+  #resize() {
+    const { clientWidth, clientHeight } = this.frame;
+    if (!clientWidth || !clientHeight) return;
+    const wasFitted = this.view.zoom < 1.001;
+    const narrow = clientWidth < 700;
+    this.view.margins = narrow ? [52, 12, 76, 12] : [60, 32, 92, 32];
+    this.view.screen = { width: clientWidth, height: clientHeight };
+    const ratio = Math.min(devicePixelRatio || 1, 3);
+    this.canvas.width = Math.round(clientWidth * ratio);
+    this.canvas.height = Math.round(clientHeight * ratio);
+    if (wasFitted) this.view.fit();
+    else this.view.settle();
+    this.#draw();
+    this.#emit('view');
+  }
+
+  /** @param {Partial<Scene>} change */
+  #update(change) {
+    Object.assign(this.#scene, change);
+    this.#draw();
+  }
+
+  #draw() {
+    if (this.#frame) return;
+    this.#frame = requestAnimationFrame((time) => {
+      this.#frame = 0;
+      const { scale, x, y, picture, screen } = this.view;
+      this.picture.style.width = `${picture.width * scale}px`;
+      this.picture.style.height = `${picture.height * scale}px`;
+      this.picture.style.transform = `translate(${x}px, ${y}px)`;
+      const ink = this.canvas.getContext('2d');
+      if (!ink) return;
+      const still = this.stillness.matches;
+      paint(ink, this.view, this.#scene, this.canvas.width / screen.width, still ? 0 : time);
+      const moving = this.#scene.busy || this.#scene.objects.some((object) => object.pending);
+      if (moving && !still) this.#draw();
+    });
+  }
+
+  /** @param {string} name @param {object} [detail] */
+  #emit(name, detail) {
+    this.dispatchEvent(new CustomEvent(name, { detail }));
+  }
+}
