@@ -73,13 +73,15 @@ def check_job_id(job_id: str) -> str:
 
 def check_key(key: str) -> str:
     """The key itself, if it is one. Raises `BadKey`."""
-    first, *between, name = key.split("/")
-    folder_is_right = (
-        (first == EMBEDDINGS and not between)
-        or (is_job_id(first) and not between)
-        or (is_job_id(first) and len(between) == 1 and _ATTEMPT.fullmatch(between[0]))
-    )
-    if not folder_is_right or not _NAME.fullmatch(name):
+    *folders, name = key.split("/")
+    match folders:
+        case [first]:
+            placed = first == EMBEDDINGS or is_job_id(first)
+        case [first, second]:
+            placed = is_job_id(first) and _ATTEMPT.fullmatch(second) is not None
+        case _:
+            placed = False
+    if not placed or not _NAME.fullmatch(name):
         raise BadKey(f"Not a storage key: {key!r}")
     return key
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 from redis import exceptions
@@ -33,7 +33,7 @@ class RedisEvents:
         self._changed = asyncio.Lock()  # one change of the subscription at a time
         self._listener: asyncio.Task[None] | None = None
 
-    async def subscribe(self, job_id: str, wake_s: float = 5.0) -> AsyncIterator[None]:
+    async def subscribe(self, job_id: str, wake_s: float = 5.0) -> AsyncGenerator[None]:
         """Yield at once, after each change of the job, and at least every `wake_s`; never ends.
 
         Changes that come while the reader is busy are one. Also yields when Redis is away: it is
