@@ -153,6 +153,18 @@ class RefinedObject:
 
 
 @dataclass(frozen=True, slots=True)
+class RefineOptions:
+    """What a client may set of the refinement; None = in proportion to the object.
+
+    `dilate_px` is the width of the ring around the object that is removed with it, `feather_px`
+    the width of the fall of the fill's weight inside that ring; both in picture pixels, 0 or more.
+    """
+
+    dilate_px: int | None = None
+    feather_px: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class FillTask:
     """One run of the inpainting network: a crop of the picture, brought to a fixed square size.
 
