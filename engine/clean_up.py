@@ -58,17 +58,18 @@ def _drop_islands(
         for x, y in seeds:
             if 0 <= y < canvas.shape[0] and 0 <= x < canvas.shape[1] and canvas[y, x]:
                 cv2.floodFill(canvas, None, (x, y), (mark,), flags=8)
-    dropped = []
-    for island in islands:
-        x, y = island[0, 0]
-        mark = canvas[y, x]
-        if mark == _UNWANTED or (mark == _PLAIN and _area_with_edge(island) < small_area_px):
-            dropped.append(island)
-    if len(dropped) == len(islands):
-        dropped.remove(max(islands, key=_area_with_edge))
-    for island in dropped:
-        x, y = (int(value) for value in island[0, 0])
-        cv2.floodFill(canvas, None, (x, y), (0,), flags=8)
+    largest = max(range(len(islands)), key=lambda index: _area_with_edge(islands[index]))
+    marks = [int(canvas[y, x]) for x, y in (island[0, 0] for island in islands)]
+    keeps = [
+        mark == _WANTED or (mark == _PLAIN and _area_with_edge(island) >= small_area_px)
+        for mark, island in zip(marks, islands, strict=True)
+    ]
+    if not any(keeps):
+        keeps[largest] = True
+    for island, is_kept in zip(islands, keeps, strict=True):
+        if not is_kept:
+            x, y = (int(value) for value in island[0, 0])
+            cv2.floodFill(canvas, None, (x, y), (0,), flags=8)
 
 
 def _contours(canvas: NDArray[np.uint8]) -> tuple[list[NDArray[np.int32]], list[NDArray[np.int32]]]:
