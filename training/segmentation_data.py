@@ -1,0 +1,207 @@
+"""Training examples of segmentation: augmented pictures, objects in them, prompts for them.
+
+Owns what is shown to the network: which object of a photograph, how the picture is changed, and where
+a user might tap or draw a box. Deterministic for a given random generator.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from engine.mobile_sam.prompt_encoder import (
+    BACKGROUND,
+    BOX_BOTTOM_RIGHT,
+    BOX_TOP_LEFT,
+    FILLER,
+    FOREGROUND,
+    NOT_A_POINT,
+)
+from engine.mobile_sam.segment import PIXEL_MEAN, PIXEL_STD
+from training.segmentation_pack import PackedPhoto
+
+# How often a photograph of a subset is drawn. Regions of BSDS and garments of CCP teach edges and
+# parts; whole objects are what one tap is mostly meant for.
+SUBSET_WEIGHT = {"ecssd": 1.0, "bsds500": 0.5, "ccp": 0.6, "pennfudan": 1.2, "human290": 1.2, "feralcat": 0.5}
+WHOLE_PERSON_SHARE = 0.6  # of the draws from CCP, whose label maps name garments
+SMALLEST_SHARE, LARGEST_SHARE = 0.002, 0.8  # of the frame, for an object to be asked for
+MAX_POINTS = 4
+Token = tuple[float, float, int]
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentationBatch:
+    """Pictures and `objects` prompts on each; R = B * objects rows, those of a picture together."""
+
+    pixels: Tensor  # float32 [B, 3, S, S], normalised and padded
+    points: Tensor  # float32 [R, MAX_POINTS, 2] xy in the frame, +0.5 added
+    labels: Tensor  # int64 [R, MAX_POINTS]
+    targets: Tensor  # float32 [R, S / 4, S / 4], share of each cell that is object
+    ambiguous: Tensor  # bool [R], one tap alone or a box alone
+
+
+class SegmentationSampler:
+    """An endless supply of batches."""
+
+    def __init__(self, photos: list[PackedPhoto], seed: int) -> None:
+        self._photos = photos
+        self._rng = np.random.default_rng(seed)
+        weights = np.array([SUBSET_WEIGHT[photo.subset] for photo in photos])
+        self._odds = weights / weights.sum()
+
+    def batch(self, pictures: int, objects: int, side: int) -> SegmentationBatch:
+        """Draw `pictures` pictures at `side` x `side` pixels with `objects` prompts each."""
+        pixels: list[NDArray[np.float32]] = []
+        points, labels, targets, ambiguous = [], [], [], []
+        quarter = (side // 4, side // 4)
+        while len(pixels) < pictures:
+            photo = self._photos[int(self._rng.choice(len(self._photos), p=self._odds))]
+            picture, masks = self._example(photo, objects, side)
+            if not masks:
+                continue
+            pixels.append(picture)
+            for mask in masks:
+                tokens = draw_prompt(mask, self._rng)
+                row_points, row_labels = _padded(tokens)
+                points.append(row_points)
+                labels.append(row_labels)
+                ambiguous.append(len(tokens) == 2)  # one tap and its padding point, or two corners
+                targets.append(cv2.resize(mask.astype(np.float32), quarter, interpolation=cv2.INTER_AREA))
+        normalised = (np.stack(pixels) - PIXEL_MEAN) / PIXEL_STD
+        return SegmentationBatch(
+            torch.from_numpy(normalised.transpose(0, 3, 1, 2).astype(np.float32)),
+            torch.from_numpy(np.stack(points)),
+            torch.from_numpy(np.stack(labels)),
+            torch.from_numpy(np.stack(targets)),
+            torch.tensor(ambiguous),
+        )
+
+    def _example(
+        self, photo: PackedPhoto, objects: int, side: int
+    ) -> tuple[NDArray[np.float32], list[NDArray[np.bool_]]]:
+        """A changed picture float32 [S, S, 3] 0..255 and masks [S, S] of objects to ask for."""
+        rng = self._rng
+        image = _decode(photo.jpeg, cv2.IMREAD_COLOR_RGB)
+        label_map = _decode(photo.label_maps[int(rng.integers(len(photo.label_maps)))], cv2.IMREAD_GRAYSCALE)
+        frame, label_map = _place(image, label_map, side, rng)
+        found = _objects(label_map, photo.subset, rng)
+        if not found:
+            return frame, []
+        chosen = [found[index] for index in rng.permutation(len(found))[:objects]]
+        while len(chosen) < objects:  # few objects: ask for them again, with other prompts
+            chosen.append(found[int(rng.integers(len(found)))])
+        return frame, chosen
+
+
+def draw_prompt(mask: NDArray[np.bool_], rng: np.random.Generator) -> list[Token]:
+    """What a user might do to mean `mask` [S, S]: tokens x, y, label, +0.5 already added."""
+    kind = rng.random()
+    if kind < 0.6:
+        return [_tap(mask, FOREGROUND, rng), (0.0, 0.0, NOT_A_POINT)]
+    if kind < 0.78:
+        return _box(mask, rng)
+    if kind < 0.84:
+        return [_tap(mask, FOREGROUND, rng), *_box(mask, rng)]
+    second = _tap(mask, FOREGROUND, rng) if rng.random() < 0.5 else _outside_tap(mask, rng)
+    return [_tap(mask, FOREGROUND, rng), second, (0.0, 0.0, NOT_A_POINT)]
+
+
+def correction(error: NDArray[np.bool_], label: int) -> Token:
+    """The next tap of a user who sees where the mask is wrong: the middle of the largest error.
+
+    `error` [L, L] is true where cells of 4 pixels are wrong in the way that a tap of `label` mends.
+    """
+    depth = cv2.distanceTransform(np.pad(error, 1).astype(np.uint8), cv2.DIST_L2, 3)[1:-1, 1:-1]
+    y, x = np.unravel_index(int(depth.argmax()), depth.shape)
+    return 4.0 * float(x) + 2.0, 4.0 * float(y) + 2.0, label
+
+
+def _decode(blob: bytes, mode: int) -> NDArray[np.uint8]:
+    image = cv2.imdecode(np.frombuffer(blob, np.uint8), mode)
+    assert image is not None, "the pack is damaged"
+    return image.astype(np.uint8, copy=False)
+
+
+def _place(
+    image: NDArray[np.uint8], label_map: NDArray[np.uint8], side: int, rng: np.random.Generator
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Zoom, stretch, mirror, shift and recolour into the padded frame, as inference pads it."""
+    height, width = label_map.shape
+    zoom = side / max(height, width) * float(np.exp(rng.uniform(np.log(0.75), np.log(1.6))))
+    stretch = float(np.exp(rng.uniform(-0.16, 0.16)))
+    size = max(round(width * zoom * stretch), 8), max(round(height * zoom / stretch), 8)
+    smooth = cv2.INTER_AREA if size[0] < width else cv2.INTER_LINEAR
+    image = cv2.resize(image, size, interpolation=smooth).astype(np.uint8, copy=False)
+    label_map = cv2.resize(label_map, size, interpolation=cv2.INTER_NEAREST).astype(np.uint8, copy=False)
+    if rng.random() < 0.5:
+        image, label_map = image[:, ::-1], label_map[:, ::-1]
+    left, top = (int(rng.integers(max(length - side, 0) + 1)) for length in size)
+    image, label_map = (array[top : top + side, left : left + side] for array in (image, label_map))
+    frame = np.broadcast_to(PIXEL_MEAN, (side, side, 3)).copy()
+    frame[: image.shape[0], : image.shape[1]] = _recolour(image.astype(np.float32), rng)
+    labels = np.zeros((side, side), np.uint8)
+    labels[: label_map.shape[0], : label_map.shape[1]] = label_map
+    return frame, labels
+
+
+def _recolour(image: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    if rng.random() < 0.2:
+        return image
+    if rng.random() < 0.06:
+        image = np.repeat(image.mean(axis=2, keepdims=True), 3, axis=2)
+    gains = np.exp(rng.uniform(-0.3, 0.3) + rng.uniform(-0.1, 0.1, 3)).astype(np.float32)
+    grey = image.mean(axis=2, keepdims=True)
+    image = grey + (image - grey) * np.float32(rng.uniform(0.5, 1.5))
+    image = image * gains + np.float32(rng.uniform(-20, 20))
+    if rng.random() < 0.15:
+        image = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.4, 1.2))).astype(np.float32, copy=False)
+    return np.clip(image, 0, 255)
+
+
+def _objects(label_map: NDArray[np.uint8], subset: str, rng: np.random.Generator) -> list[NDArray[np.bool_]]:
+    """Masks worth asking for, of a sensible size in the frame."""
+    if subset == "ccp" and rng.random() < WHOLE_PERSON_SHARE:
+        label_map = (label_map > 0).astype(np.uint8)
+    areas = np.bincount(label_map.ravel(), minlength=2)
+    areas[0] = 0
+    low, high = SMALLEST_SHARE * label_map.size, LARGEST_SHARE * label_map.size
+    return [label_map == value for value in np.flatnonzero((areas >= low) & (areas <= high))]
+
+
+def _tap(mask: NDArray[np.bool_], label: int, rng: np.random.Generator) -> Token:
+    """A pixel of `mask`: anywhere, or more likely in its interior."""
+    depth = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 3)[1:-1, 1:-1].ravel()
+    inside = np.flatnonzero(depth)
+    odds = depth[inside].astype(np.float64) ** float(rng.choice([0.0, 1.0, 3.0]))
+    place = int(rng.choice(inside, p=odds / odds.sum()))
+    return place % mask.shape[1] + 0.5, place // mask.shape[1] + 0.5, label
+
+
+def _outside_tap(mask: NDArray[np.bool_], rng: np.random.Generator) -> Token:
+    """A pixel near the object but not on it."""
+    reach = 2 * int(max(mask.shape[0] * 0.06, 2)) + 1
+    near = cv2.dilate(mask.astype(np.uint8), np.ones((reach, reach), np.uint8)).astype(bool) & ~mask
+    return _tap(near if near.any() else ~mask, BACKGROUND, rng)
+
+
+def _box(mask: NDArray[np.bool_], rng: np.random.Generator) -> list[Token]:
+    """The object's box, drawn by an unsteady hand."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    x0, y0, x1, y1 = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+    jitter = rng.normal(0, 0.04, 4) * [x1 - x0, y1 - y0, x1 - x0, y1 - y0]
+    x0, y0, x1, y1 = np.clip(np.array([x0, y0, x1, y1]) + jitter, 0, mask.shape[0]) + 0.5
+    return [(float(x0), float(y0), BOX_TOP_LEFT), (float(x1), float(y1), BOX_BOTTOM_RIGHT)]
+
+
+def _padded(tokens: list[Token]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    points = np.zeros((MAX_POINTS, 2), np.float32)
+    labels = np.full(MAX_POINTS, FILLER, np.int64)
+    for index, (x, y, label) in enumerate(tokens):
+        points[index] = x, y
+        labels[index] = label
+    return points, labels
