@@ -11,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.types import PixelBox
+from engine.types import MaskRegion, PixelBox
 
 Pixel = TypeVar("Pixel", np.bool_, np.uint8)
 
@@ -50,6 +50,13 @@ def reframed(pixels: NDArray[Pixel], window: PixelBox, box: PixelBox) -> NDArray
         )
         moved[seen_from(shared, box).slices] = pixels[seen_from(shared, window).slices]
     return moved
+
+
+def whole_mask(mask: MaskRegion, width: int, height: int) -> NDArray[np.uint8]:
+    """The mask at the picture's size: uint8 [height, width], 255 the object, 0 the rest."""
+    pixels = np.zeros((height, width), np.uint8)
+    pixels[mask.box.slices] = np.where(mask.pixels, np.uint8(255), np.uint8(0))
+    return pixels
 
 
 def seen_from(box: PixelBox, window: PixelBox) -> PixelBox:

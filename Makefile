@@ -1,0 +1,47 @@
+# serve   set up and serve on http://127.0.0.1:8000
+# test    set up and run all tests
+# check   format, lint, types, import rules
+# bench   measure the stages of one job on this machine
+
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: serve test check bench figure clean help
+
+help:
+	@sed -n 's/^# //p' Makefile
+
+serve: $(STAMP)
+	@exec $(PY) -m launch
+
+test: $(STAMP)
+	@$(PY) -m pytest
+
+check: $(STAMP)
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports --no-cache
+
+bench: $(STAMP)
+	@$(PY) -m benchmarks.stages
+
+figure: $(STAMP)
+	@$(PY) -m docs.draw_dag
+
+# Torch's CPU build is taken where pip can find one; a machine with a GPU gets CUDA from the same range.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "tapcut needs Python 3.11 or later: set PYTHON=python3.11"; exit 1; }
+	@echo "tapcut: setting up $(VENV) (once, a few minutes)"
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV) || \
+	  { echo "tapcut: $(PYTHON) has no venv module: install python3-venv"; exit 1; }
+	@$(PY) -m pip install --quiet --upgrade "pip>=25.1"
+	@$(PY) -m pip install --progress-bar on --quiet --constraint constraints.txt --editable . --group dev
+	@touch $@
+
+clean:
+	rm -rf $(VENV)

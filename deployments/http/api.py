@@ -1,0 +1,289 @@
+"""The HTTP API: routes, in the order of the contract.
+
+Owns addresses, methods and what each call does in which order. Reading of uploads, wire models,
+errors, events and downloads have modules of their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import hashlib
+import secrets
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Header, Query, Request
+from starlette.responses import JSONResponse, Response
+
+from deployments.http import documents, problems
+from deployments.http.backend import Backend
+from deployments.http.downloads import send_file
+from deployments.http.events import EVENT_DOCUMENTATION, stream_events
+from deployments.http.health import check_health
+from deployments.http.metrics import render_metrics
+from deployments.http.middleware import RequestContext
+from deployments.http.problems import FieldsRefusedError, IdempotencyPendingError
+from deployments.http.prompts import ReadSegment, read_segment, to_prompt
+from deployments.http.schemas import (
+    CleanupAnswer,
+    HealthAnswer,
+    JobId,
+    PreviewAnswer,
+    PreviewBody,
+    SegmentAnswer,
+    SegmentBody,
+    SegmentQuery,
+    StatusAnswer,
+    UploadAnswer,
+)
+from deployments.http.status import iso_time, status_of
+from deployments.http.upload import receive_file
+from deployments.job_request import SegmentRequest
+from deployments.messages import PictureRef
+from engine.errors import PhotoError
+from storage.errors import JobNotFound
+from storage.jobs import Job, Picture, ReservationState
+from storage.sweeper import remove_job
+
+VERSION = "0.1.0"
+NO_OWNER = ""  # until API keys tell tenants apart
+UPLOAD_HOLD_S = 300.0  # longest that an idempotency key waits for its first upload
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=200,
+        description="A repeat returns the first answer.",
+    ),
+]
+
+
+def _refusals(*codes: int) -> dict[int | str, dict[str, Any]]:
+    meaning = {
+        400: "Not a picture that can be worked on; `detail` says why.",
+        404: "Unknown, expired or deleted job, or unknown file.",
+        409: "The job is being processed.",
+        416: "The requested range lies outside the file.",
+        422: "A field is unknown, malformed or does not fit the picture; `errors` names each.",
+        503: "Queue full, or a part of the service is down: nothing was accepted; see `Retry-After`.",
+    }
+    schema = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {code: {"description": meaning[code], "content": schema} for code in codes}
+
+
+def create_api(backend: Backend) -> FastAPI:
+    """The whole API over `backend`."""
+    app = FastAPI(
+        title="tapcut",
+        version=VERSION,
+        summary="Tap an object in a photo: get it cut out, or get the photo back without it.",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/openapi.json",
+    )
+    app.add_middleware(RequestContext)
+    problems.install(app)
+    documents.install(app)
+    _add_workflow(app, backend)
+    _add_results(app, backend)
+    _add_operations(app, backend)
+    return app
+
+
+def picture_ref(job: Job) -> PictureRef:
+    """Where the picture of `job` is."""
+    return PictureRef(
+        job_id=job.id,
+        key=job.files["original.png"],
+        digest=job.picture.digest,
+        width=job.picture.width,
+        height=job.picture.height,
+    )
+
+
+def _add_workflow(app: FastAPI, backend: Backend) -> None:
+    settings, jobs = backend.settings, backend.jobs
+
+    @app.post(
+        "/upload",
+        tags=["workflow"],
+        responses=_refusals(400, 409, 422, 503),
+        openapi_extra=documents.UPLOAD_BODY,
+    )
+    async def upload(request: Request, idempotency_key: IdempotencyKey = None) -> UploadAnswer:
+        """Register a picture: JPEG, PNG, WebP, HEIC or AVIF. The first picture of an animation is used."""
+        if idempotency_key is None:
+            return await _accept_upload(request)
+        reservation = await jobs.reserve(idempotency_key, NO_OWNER, UPLOAD_HOLD_S)
+        if reservation.state is ReservationState.DONE:
+            return UploadAnswer.model_validate_json(reservation.answer or "")
+        if reservation.state is ReservationState.PENDING:
+            raise IdempotencyPendingError
+        try:
+            answer = await _accept_upload(request)
+        except BaseException:
+            await asyncio.shield(jobs.release(idempotency_key, NO_OWNER, reservation.token))
+            raise
+        await jobs.complete(
+            idempotency_key, NO_OWNER, reservation.token, answer.model_dump_json(), settings.job_ttl_s
+        )
+        return answer
+
+    async def _accept_upload(request: Request) -> UploadAnswer:
+        await jobs.ping()  # a store that is down must refuse at once, not after 50 MB
+        job_id = secrets.token_hex(16)
+        upload = backend.files.new_upload()
+        try:
+            await receive_file(request, upload, max_bytes=int(settings.max_upload_mb * 1_000_000))
+            taken = await backend.take_in(job_id, upload)
+            picture = Picture(
+                digest=taken.picture.digest,
+                width=taken.picture.width,
+                height=taken.picture.height,
+                uploaded_width=taken.uploaded_width,
+                uploaded_height=taken.uploaded_height,
+                format=taken.format,
+                notes=taken.notes,
+            )
+            job = await jobs.create(
+                job_id, picture, {"original.png": taken.picture.key}, ttl_s=settings.job_ttl_s
+            )
+        except BaseException:
+            await asyncio.shield(asyncio.to_thread(backend.files.delete_job, job_id))
+            raise
+        finally:
+            await asyncio.shield(asyncio.to_thread(upload.unlink, missing_ok=True))
+        backend.encode_ahead(taken.picture)
+        return UploadAnswer(
+            job_id=job_id,
+            status="uploaded",
+            message="Image uploaded. Send coordinates to segment.",
+            width=picture.width,
+            height=picture.height,
+            uploaded_width=picture.uploaded_width,
+            uploaded_height=picture.uploaded_height,
+            expires_at=iso_time(job.expires_at),
+            notes=list(picture.notes),
+        )
+
+    @app.post("/segment", tags=["workflow"], responses=_refusals(404, 409, 422, 503))
+    async def segment(
+        query: Annotated[SegmentQuery, Query()],
+        body: SegmentBody | None = None,
+        idempotency_key: IdempotencyKey = None,
+    ) -> SegmentAnswer:
+        """Queue the job: segment each object, cut it out, remove it. A ready job can be segmented again."""
+        job = await jobs.get(query.job_id)
+        read = read_segment(
+            body,
+            query.coordinates_list,
+            width=job.picture.width,
+            height=job.picture.height,
+            max_objects=settings.max_objects,
+        )
+        request = await _store_own_masks(job, read)
+        accepted = await jobs.enqueue(
+            job.id,
+            request.to_json(),
+            len(request.objects),
+            max_queued=settings.max_queued_jobs,
+            ttl_s=settings.job_ttl_s,
+            idempotency_key=idempotency_key,
+        )
+        count = accepted.num_objects  # of the first call, when this one repeats it
+        message = f"Segmenting {count} object{'' if count == 1 else 's'}..."
+        return SegmentAnswer(job_id=job.id, status="processing", message=message)
+
+    async def _store_own_masks(job: Job, read: ReadSegment) -> SegmentRequest:
+        request = read.request
+        for index, encoded in read.own_masks.items():
+            try:
+                png = base64.b64decode(encoded.removeprefix("data:image/png;base64,"), validate=True)
+            except (binascii.Error, ValueError) as error:
+                raise FieldsRefusedError(f"objects.{index}.mask: not base64") from error
+            name = (
+                f"given-{hashlib.sha256(png).hexdigest()[:32]}.png"  # a repeated call makes the same request
+            )
+            try:
+                key = await backend.take_mask(picture_ref(job), name, png)
+            except PhotoError as error:
+                raise FieldsRefusedError(f"objects.{index}.mask: {error}") from error
+            request = request.with_mask(index, key)
+        return request
+
+    @app.post(
+        "/preview",
+        tags=["workflow"],
+        responses={**_refusals(404, 422, 503), 200: {"model": PreviewAnswer, "content": {"image/png": {}}}},
+        response_model=PreviewAnswer,
+    )
+    async def preview(request: Request, body: PreviewBody) -> Response:
+        """The mask for one prompt, at once: as outlines, or as a PNG with `Accept: image/png`."""
+        job = await jobs.get(body.job_id)
+        prompt = to_prompt(
+            body, width=job.picture.width, height=job.picture.height, normalized=body.normalized
+        )
+        outline = await backend.preview(picture_ref(job), prompt)
+        if "image/png" in request.headers.get("accept", ""):
+            return Response(outline.mask_png, media_type="image/png", headers={"Vary": "Accept"})
+        return JSONResponse(dict(outline.fields), headers={"Vary": "Accept"})
+
+
+def _add_results(app: FastAPI, backend: Backend) -> None:
+    work_dir_name = Path(backend.settings.work_dir).name
+
+    @app.get("/status/{job_id}", tags=["workflow"], responses=_refusals(404, 503))
+    async def status(job_id: JobId) -> StatusAnswer:
+        """Progress, results so far, or the cause of an error."""
+        return status_of(await backend.jobs.get(job_id), work_dir_name)
+
+    @app.get("/events/{job_id}", tags=["workflow"], responses={**_refusals(404, 503), **EVENT_DOCUMENTATION})
+    async def events(job_id: JobId) -> Response:
+        """The same as `/status`, as server-sent events on every change, until the job ends."""
+        return await stream_events(backend, job_id, work_dir_name)
+
+    @app.api_route(
+        "/download/{job_id}/{filename}",
+        methods=["GET", "HEAD"],
+        tags=["workflow"],
+        response_class=Response,
+        responses={**_refusals(404, 416, 503), **documents.FILE_ANSWERS},
+    )
+    async def download(job_id: JobId, filename: str) -> Response:
+        """One artifact; `archive.zip` is all of them. Resumable by `Range`."""
+        return await send_file(backend, await backend.jobs.get(job_id), filename)
+
+    @app.delete("/cleanup/{job_id}", tags=["workflow"], responses=_refusals(404, 503))
+    async def cleanup(job_id: JobId) -> CleanupAnswer:
+        """Purge the job and its files, at any moment; a running job stops at its next stage."""
+        if not await remove_job(backend.jobs, backend.files, job_id):
+            raise JobNotFound("Job not found")
+        return CleanupAnswer(status="deleted", job_id=job_id)
+
+
+def _add_operations(app: FastAPI, backend: Backend) -> None:
+    @app.get("/", tags=["operations"])
+    async def guide() -> dict[str, Any]:
+        """What this service does and how to call it."""
+        return documents.GUIDE
+
+    @app.get(
+        "/health", tags=["operations"], responses={503: {"model": HealthAnswer, "description": "Not ready."}}
+    )
+    async def health(response: Response) -> HealthAnswer:
+        """Device, networks, checkpoints, Redis and queue; 503 while the service cannot take jobs."""
+        found = await check_health(backend, VERSION)
+        response.status_code = 200 if found.status == "ok" else 503
+        return found
+
+    @app.get("/metrics", tags=["operations"], response_class=Response, responses=documents.METRICS_ANSWER)
+    async def metrics() -> Response:
+        """Jobs by state, queue depth, seconds and batch sizes by stage, for Prometheus."""
+        return Response(
+            render_metrics(await backend.jobs.metrics()),
+            media_type="text/plain; version=0.0.4; charset=utf-8",
+        )

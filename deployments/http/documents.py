@@ -1,0 +1,151 @@
+"""What the API says about itself: the guide at `/`, Swagger UI without internet, the page's files.
+
+Owns the texts and the parts of the OpenAPI document that FastAPI cannot derive.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import swagger_ui_bundle
+from fastapi import FastAPI
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.openapi.utils import get_openapi
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.staticfiles import StaticFiles
+
+from deployments.http.schemas import Problem
+
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+
+UPLOAD_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "additionalProperties": False,
+                    "properties": {
+                        "file": {"type": "string", "format": "binary", "description": "The picture."}
+                    },
+                }
+            }
+        },
+    }
+}
+
+FILE_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The file.",
+        "content": {
+            kind: _BINARY
+            for kind in ("image/png", "image/jpeg", "image/webp", "application/json", "application/zip")
+        },
+    },
+    206: {
+        "description": "The requested range of the file.",
+        "content": {"application/octet-stream": _BINARY},
+    },
+}
+
+METRICS_ANSWER: dict[int | str, dict[str, Any]] = {
+    200: {"description": "Prometheus text.", "content": {"text/plain": {"schema": {"type": "string"}}}}
+}
+
+GUIDE: dict[str, Any] = {
+    "name": "tapcut",
+    "description": "Tap an object in a photo: get it cut out, or get the photo back without it.",
+    "page": "/app/",
+    "documentation": "/docs",
+    "openapi": "/openapi.json",
+    "workflow": [
+        {"step": 1, "call": "POST /upload", "send": "multipart/form-data, field file", "answer": "job_id"},
+        {
+            "step": 2,
+            "call": "POST /segment?job_id=...",
+            "send": {"coordinates_list": [[250, 300], [400, 150]]},
+        },
+        {"step": 3, "call": "GET /status/{job_id}", "until": "status is ready or error"},
+        {
+            "step": 4,
+            "call": "GET /download/{job_id}/{filename}",
+            "files": ["cropped_0.png", "full_inpainted.png"],
+        },
+        {"step": 5, "call": "DELETE /cleanup/{job_id}"},
+    ],
+    "also": ["POST /preview", "GET /events/{job_id}", "GET /health", "GET /metrics"],
+    "artifacts": {
+        "original.png": "the picture as worked on; the frame of all coordinates",
+        "mask_N.png": "binary mask of object N",
+        "cropped_N.png": "object N cut out, with transparency",
+        "inpainted_N.png": "the picture without object N",
+        "full_inpainted.png": "the picture without any of the objects",
+        "result.json": "scores, areas, outlines, checkpoints, seconds a stage",
+        "archive.zip": "all of them",
+    },
+}
+
+
+def install(app: FastAPI) -> None:
+    """Add `/docs`, `/app/` and the problem schema to `app`."""
+    app.mount("/docs/assets", StaticFiles(directory=swagger_ui_bundle.swagger_ui_path))
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        return get_swagger_ui_html(
+            openapi_url="/openapi.json",
+            title="tapcut: API",
+            swagger_js_url="/docs/assets/swagger-ui-bundle.js",
+            swagger_css_url="/docs/assets/swagger-ui.css",
+            swagger_favicon_url="/docs/assets/favicon-32x32.png",
+        )
+
+    @app.get("/app", include_in_schema=False)
+    async def page() -> RedirectResponse:
+        return RedirectResponse("/app/")
+
+    app.mount("/app", _Page(directory=page_folder(), html=True))
+    _describe_problems(app)
+
+
+def page_folder() -> Path:
+    """Where the page's files are: beside the packages in a checkout."""
+    return Path(__file__).resolve().parents[2] / "clients" / "web"
+
+
+class _Page(StaticFiles):
+    """The page's files, with a policy that lets them load nothing from elsewhere."""
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        response = super().file_response(*args, **kwargs)
+        response.headers["Content-Security-Policy"] = (
+            "default-src 'self'; img-src 'self' blob: data:; style-src 'self'; script-src 'self'; "
+            "connect-src 'self' blob:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
+        )
+        response.headers["Cache-Control"] = "no-cache"
+        return response
+
+
+def _describe_problems(app: FastAPI) -> None:
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = get_openapi(
+                title=app.title, version=app.version, summary=app.summary, routes=app.routes
+            )
+            schemas = document["components"]["schemas"]
+            schemas["Problem"] = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+            # FastAPI documents its own validation answer, which this API replaces by a problem document.
+            for unused in ("HTTPValidationError", "ValidationError"):
+                schemas.pop(unused, None)
+            for operations in document["paths"].values():
+                for operation in operations.values():
+                    answers = operation["responses"]
+                    if "HTTPValidationError" in str(answers.get("422", "")):
+                        del answers["422"]
+            app.openapi_schema = document
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the document

@@ -1,0 +1,58 @@
+"""Server-sent events: a job's status on every change, until it ends.
+
+Owns the event stream's format and its heartbeat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+from starlette.responses import StreamingResponse
+
+from deployments.http.backend import Backend
+from deployments.http.status import status_of
+from storage.errors import JobNotFound, StoreUnavailable
+from storage.jobs import JobState
+
+EVENT_DOCUMENTATION: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "Events `status` whose data is `/status`'s answer; `gone` when the job was deleted.",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    }
+}
+
+
+async def stream_events(backend: Backend, job_id: str, work_dir_name: str) -> StreamingResponse:
+    """The event stream of one job.
+
+    Raises:
+        JobNotFound: before the stream begins; later it ends with an event `gone`.
+    """
+    await backend.jobs.get(job_id)
+    return StreamingResponse(
+        _events(backend, job_id, work_dir_name),
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+async def _events(backend: Backend, job_id: str, work_dir_name: str) -> AsyncIterator[str]:
+    last = ""
+    async with aclosing(backend.events.subscribe(job_id)) as changes:
+        async for _ in changes:
+            try:
+                job = await backend.jobs.get(job_id)
+            except JobNotFound:
+                yield "event: gone\ndata: {}\n\n"
+                return
+            except StoreUnavailable:
+                yield ": the job store does not answer, still trying\n\n"
+                continue
+            data = status_of(job, work_dir_name).model_dump_json()
+            # The comment keeps proxies from closing a quiet stream.
+            yield f"event: status\ndata: {data}\n\n" if data != last else ": still here\n\n"
+            last = data
+            if job.state in (JobState.READY, JobState.ERROR):
+                return

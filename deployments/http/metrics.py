@@ -1,0 +1,59 @@
+"""Prometheus text of what the job store has counted, the same from every ingress replica.
+
+Owns metric names and units. Ray's own series (replicas, request latencies) are exported by Ray.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from prometheus_client import CollectorRegistry, Metric, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
+
+from storage.job_metrics import Histogram, StoreMetrics
+
+
+def render_metrics(metrics: StoreMetrics) -> bytes:
+    """Prometheus text exposition of `metrics`."""
+    registry = CollectorRegistry()
+    registry.register(_StoreCollector(metrics))
+    return generate_latest(registry)
+
+
+class _StoreCollector(Collector):
+    def __init__(self, metrics: StoreMetrics) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterator[Metric]:
+        metrics = self._metrics
+        jobs = GaugeMetricFamily("tapcut_jobs", "Jobs known to the store, by state.", labels=["state"])
+        for state, count in metrics.jobs.items():
+            jobs.add_metric([state], count)
+        yield jobs
+        yield GaugeMetricFamily("tapcut_queue_depth", "Jobs that wait for a runner.", value=metrics.waiting)
+        yield GaugeMetricFamily("tapcut_jobs_running", "Jobs that a runner holds.", value=metrics.in_progress)
+        yield CounterMetricFamily(
+            "tapcut_dead_letters", "Jobs put aside after their last try.", value=metrics.dead_letters_total
+        )
+        yield CounterMetricFamily(
+            "tapcut_job_retries", "Attempts after the first of their run.", value=metrics.retries_total
+        )
+        ended = CounterMetricFamily("tapcut_jobs_ended", "Jobs ended, by outcome.", labels=["outcome"])
+        for outcome, count in metrics.finished_total.items():
+            ended.add_metric([outcome], count)
+        yield ended
+        yield _family(
+            "tapcut_stage_seconds", "Seconds that a job spent in one call of a stage.", metrics.stage_seconds
+        )
+        yield _family("tapcut_stage_batch_size", "Calls that shared a stage's batch.", metrics.batch_sizes)
+
+
+def _family(name: str, text: str, histograms: Mapping[str, Histogram]) -> HistogramMetricFamily:
+    family = HistogramMetricFamily(name, text, labels=["stage"])
+    for stage, histogram in histograms.items():
+        bounds = [*(f"{bound:g}" for bound in histogram.bounds), "+Inf"]
+        family.add_metric(
+            [stage], list(zip(bounds, map(float, histogram.cumulative), strict=True)), histogram.sum
+        )
+    return family

@@ -1,0 +1,62 @@
+"""What every request and answer carries: a request id, security headers, one access line in the log.
+
+Owns no routes. Plain ASGI, so that streamed bodies pass through untouched.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+import uuid
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+log = logging.getLogger("ray.serve")
+
+_ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_JOB_IN_PATH = re.compile(rb"[0-9a-f]{32}")
+
+
+class RequestContext:
+    """Gives each request an id (the client's own `X-Request-ID`, where it is sane) and logs it once."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass one request through."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        offered = Headers(scope=scope).get("x-request-id", "")
+        request_id = offered if _ACCEPTABLE_ID.fullmatch(offered) else uuid.uuid4().hex
+        scope.setdefault("state", {})["request_id"] = request_id
+        started, status = time.perf_counter(), 0
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-ID"] = request_id
+                headers["X-Content-Type-Options"] = "nosniff"
+                headers["Referrer-Policy"] = "no-referrer"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_headers)
+        finally:
+            job = _JOB_IN_PATH.search(scope["path"].encode() + scope.get("query_string", b""))
+            log.info(
+                "%s %s -> %d",
+                scope["method"],
+                scope["path"],
+                status,
+                extra={
+                    "http_request": request_id,
+                    "tapcut_job": job.group().decode() if job else None,
+                    "seconds": round(time.perf_counter() - started, 4),
+                },
+            )

@@ -1,0 +1,158 @@
+"""The one table from errors to HTTP answers.
+
+Owns status codes, the wording of refusals and RFC 9457 problem documents. An error that is not in
+the table becomes an opaque 500 that names only the request.
+"""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+
+from deployments.http.schemas import Problem
+from engine.errors import MaskTooSmallError, PhotoError, PromptError
+from storage.errors import (
+    BadKey,
+    FileMissing,
+    JobBusy,
+    JobNotFound,
+    KeyReused,
+    QueueFull,
+    StoreFull,
+    StoreUnavailable,
+)
+
+log = logging.getLogger("ray.serve")
+
+
+class RefusedError(Exception):
+    """A request that the HTTP layer itself refuses; the message is the problem's `detail`."""
+
+
+class UploadRefusedError(RefusedError):
+    """The upload is too large, empty or not a multipart form with one `file`."""
+
+
+class FieldsRefusedError(RefusedError):
+    """Fields do not fit the picture or each other; one line each, `field: message`."""
+
+
+class IdempotencyPendingError(RefusedError):
+    """The first request with the same idempotency key has not been answered yet."""
+
+
+class StageUnavailableError(RefusedError):
+    """A stage of the DAG is overloaded, restarting or too slow to answer at once."""
+
+
+# error -> (status, detail or None for the error's own message, Retry-After seconds or None)
+TABLE: dict[type[Exception], tuple[int, str | None, int | None]] = {
+    JobNotFound: (404, "Job not found", None),
+    FileMissing: (404, "File not found", None),
+    BadKey: (404, "File not found", None),
+    JobBusy: (409, "Job is being processed: wait until it is ready, or delete it and upload again", None),
+    IdempotencyPendingError: (
+        409,
+        "The first request with this Idempotency-Key is still running: repeat it shortly",
+        1,
+    ),
+    KeyReused: (422, "Idempotency-Key: already used for another request, take a fresh one", None),
+    UploadRefusedError: (400, None, None),
+    PhotoError: (400, None, None),
+    FieldsRefusedError: (422, None, None),
+    PromptError: (422, None, None),
+    MaskTooSmallError: (422, None, None),
+    QueueFull: (503, "The queue is full: nothing was accepted, try again later", 5),
+    StoreUnavailable: (503, "The job store is unreachable: nothing was accepted, try again later", 5),
+    StoreFull: (503, "The artifact store is full: nothing was accepted, try again later", 60),
+    StageUnavailableError: (503, None, 2),
+}
+
+
+def problem(
+    request: Request, status: int, detail: str, *, errors: list[dict[str, Any]] | None = None
+) -> Response:
+    """One problem document as `application/problem+json`."""
+    body = Problem(
+        title=HTTPStatus(status).phrase,
+        status=status,
+        detail=detail,
+        instance=request.url.path,
+        request_id=getattr(request.state, "request_id", None),
+        errors=errors,
+    )
+    return JSONResponse(
+        body.model_dump(exclude_none=True), status_code=status, media_type="application/problem+json"
+    )
+
+
+async def _answer_known(request: Request, error: Exception) -> Response:
+    status, detail, retry_after = next(TABLE[kind] for kind in type(error).__mro__ if kind in TABLE)
+    text = detail or str(error)
+    if isinstance(error, (PhotoError, UploadRefusedError)) and request.url.path == "/upload":
+        text = f"Upload failed: {text}"
+    errors = None
+    if status == 422:
+        field, _, message = text.partition(": ")
+        errors = [{"field": field, "message": message}] if message else None
+    response = problem(request, status, text, errors=errors)
+    if retry_after is not None:
+        response.headers["Retry-After"] = str(retry_after)
+    return response
+
+
+async def _answer_validation(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    errors = []
+    for item in error.errors():
+        where = [str(part) for part in item["loc"] if part not in ("body", "query", "path", "header")]
+        message = (
+            "unknown field"
+            if item["type"] == "extra_forbidden"
+            else item["msg"].removeprefix("Value error, ")
+        )
+        errors.append({"field": ".".join(where) or str(item["loc"][0]), "message": message})
+    detail = "; ".join(f"{entry['field']}: {entry['message']}" for entry in errors[:5])
+    if any(
+        item["loc"][-1] == "job_id" and item["type"] == "string_pattern_mismatch" for item in error.errors()
+    ):
+        # A malformed id cannot name a job: the same answer as for any unknown one.
+        return problem(request, 404, "Job not found")
+    return problem(request, 422, detail, errors=errors[:50])
+
+
+async def _answer_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    details = {404: "No such address: GET / lists the calls", 405: f"{request.method} is not allowed here"}
+    detail = (
+        error.detail
+        if error.detail != HTTPStatus(error.status_code).phrase
+        else details.get(error.status_code, error.detail)
+    )
+    response = problem(request, error.status_code, detail)
+    for name, value in (error.headers or {}).items():
+        response.headers[name] = value
+    return response
+
+
+async def _answer_unknown(request: Request, error: Exception) -> Response:
+    request_id = getattr(request.state, "request_id", None)
+    log.error(
+        "unexpected error", exc_info=error, extra={"path": request.url.path, "http_request": request_id}
+    )
+    return problem(request, 500, f"Internal error: quote request {request_id} when you report it")
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of `app` by the table."""
+    for kind in TABLE:
+        app.add_exception_handler(kind, _answer_known)
+    app.add_exception_handler(RequestValidationError, _answer_validation)
+    app.add_exception_handler(HTTPException, _answer_http)
+    app.add_exception_handler(Exception, _answer_unknown)

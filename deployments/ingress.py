@@ -1,0 +1,146 @@
+"""The HTTP ingress: the routes of `deployments/http/` over bound handles of the DAG.
+
+Owns what the routes ask of Ray: calls to stages with a time limit, and their errors unwrapped. No
+picture is decoded here and no array passes through.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Mapping
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+from ray import serve
+from ray.serve.handle import DeploymentHandle
+
+from deployments.http.api import create_api
+from deployments.http.problems import StageUnavailableError
+from deployments.http.schemas import NetworkHealth
+from deployments.messages import Outline, PictureRef, TakenIn
+from deployments.stage_errors import judge
+from engine.types import ObjectPrompt
+from settings import Settings
+from storage.redis_connection import RedisConnection
+from storage.redis_events import RedisEvents
+from storage.redis_jobs import RedisJobs
+from storage.shared_folder import SharedFolder
+
+log = logging.getLogger("ray.serve")
+
+STAGE_TIMEOUT_S = 60.0  # of a call that a client waits for; the longest is a first preview on a slow CPU
+HEALTH_TIMEOUT_S = 2.0
+HEALTH_KEPT_S = 5.0
+
+
+@serve.deployment
+@serve.ingress()
+class Ingress:
+    """Serves the HTTP API."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        intake: DeploymentHandle,
+        encoder: DeploymentHandle,
+        decoder: DeploymentHandle,
+        refiner: DeploymentHandle,
+        inpainter: DeploymentHandle,
+        runner: DeploymentHandle,
+    ) -> None:
+        # The runner is bound so that it belongs to the application; it takes its work from the queue.
+        del runner
+        connection = RedisConnection(settings.redis_url)
+        self.settings = settings
+        self.jobs = RedisJobs(connection)
+        self.events = RedisEvents(connection)
+        self.files = SharedFolder(settings.work_dir)
+        self._intake, self._encoder, self._decoder = intake, encoder, decoder
+        self._refiner, self._inpainter = refiner, inpainter
+        self._ahead: set[asyncio.Task[None]] = set()
+        self._networks: dict[str, NetworkHealth] = {}
+        self._networks_at = 0.0
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        """The ASGI application, made in the replica that serves it."""
+        return create_api(self)
+
+    async def take_in(self, job_id: str, upload: Path) -> TakenIn:
+        """See `Backend`."""
+        return await _answer(self._intake.take_in.remote(job_id, upload))
+
+    async def take_mask(self, picture: PictureRef, name: str, png: bytes) -> str:
+        """See `Backend`."""
+        return await _answer(self._intake.take_mask.remote(picture, name, png))
+
+    def encode_ahead(self, picture: PictureRef) -> None:
+        """See `Backend`."""
+        task = asyncio.create_task(self._encode_ahead(picture))
+        self._ahead.add(task)
+        task.add_done_callback(self._ahead.discard)
+
+    async def _encode_ahead(self, picture: PictureRef) -> None:
+        try:
+            await self._encoder.encode_ahead.remote(picture)
+        except Exception as error:
+            # Nothing is lost: the first tap computes it.
+            log.warning(
+                "embedding not computed ahead: %s", judge(error).cause, extra={"tapcut_job": picture.job_id}
+            )
+
+    async def preview(self, picture: PictureRef, prompt: ObjectPrompt) -> Outline:
+        """See `Backend`."""
+        decoded = self._decoder.decode.remote(self._encoder.encode.remote(picture), (prompt,))
+        return await _answer(self._refiner.outline.remote(picture, decoded, prompt))
+
+    async def networks(self) -> Mapping[str, NetworkHealth]:
+        """See `Backend`."""
+        if len(self._networks) == 2 and time.monotonic() - self._networks_at < HEALTH_KEPT_S:
+            return self._networks
+        asked = {"mobile_sam": self._encoder, "lama": self._inpainter}
+        answers = await asyncio.gather(
+            *(
+                asyncio.wait_for(_answer(handle.describe.remote()), HEALTH_TIMEOUT_S)
+                for handle in asked.values()
+            ),
+            return_exceptions=True,
+        )
+        self._networks = {
+            name: NetworkHealth(**answer)
+            for name, answer in zip(asked, answers, strict=True)
+            if not isinstance(answer, BaseException)
+        }
+        self._networks_at = time.monotonic()
+        return self._networks
+
+    async def check_health(self) -> None:
+        """Answered on the loop that serves requests, so that a blocked replica is replaced."""
+
+    async def __del__(self) -> None:
+        """Stop following job events."""
+        await self.events.close()
+
+
+async def _answer(response: Awaitable[Any]) -> Any:
+    """Await a stage with a time limit.
+
+    Raises:
+        StageUnavailableError: no answer in time, overloaded, or its replica died.
+        Exception: the stage's own, unwrapped.
+    """
+    try:
+        async with asyncio.timeout(STAGE_TIMEOUT_S):
+            return await response
+    except TimeoutError as error:
+        raise StageUnavailableError("A stage did not answer in time: try again") from error
+    except Exception as error:
+        verdict = judge(error)
+        if verdict.passing and not verdict.expected:
+            log.warning("a stage does not answer: %s", verdict.cause)
+            raise StageUnavailableError(
+                "A stage of the service is restarting or overloaded: try again"
+            ) from error
+        raise verdict.cause from None

@@ -1,0 +1,184 @@
+"""One job's way through the DAG.
+
+Owns the order of the stages and what they hand to each other:
+
+    encode -> decode -> refine -+-> write_object (mask, cut-out), each object
+                                +-> fill -> write_removal, each object and the whole
+
+Embeddings and logits go from replica to replica as un-awaited responses and never pass through
+here. What was not asked for is not computed. Knows nothing of queues, leases or tries.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ray.serve.handle import DeploymentHandle, DeploymentResponse
+
+from deployments.job_request import SegmentRequest
+from deployments.messages import Decoded, PictureRef, Refined, RefineRequest, RemovalPart, Written
+from engine.types import WeightRegion
+from storage.job_metrics import StageTiming
+
+SUFFIXES = {"png": "png", "jpeg": "jpg", "webp": "webp"}
+REFINED_PERCENT, WRITTEN_PERCENT = 30, 98  # of the progress bar: all before and all but the commit
+
+Report = Callable[[str, int, Mapping[str, str]], Awaitable[None]]  # stage, percent, files so far
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """Bound handles of the DAG's stages."""
+
+    encoder: DeploymentHandle
+    decoder: DeploymentHandle
+    refiner: DeploymentHandle
+    inpainter: DeploymentHandle
+    composer: DeploymentHandle
+
+
+@dataclass(frozen=True, slots=True)
+class WalkResult:
+    """What a finished walk leaves: files (name -> storage key), the objects, and where the time went."""
+
+    files: Mapping[str, str]
+    objects: tuple[Mapping[str, Any], ...]
+    timings: tuple[StageTiming, ...]
+
+
+class JobWalk:
+    """Walks one attempt of one job; artifacts go below `folder` in the file store."""
+
+    def __init__(
+        self, stages: Stages, picture: PictureRef, request: SegmentRequest, folder: str, report: Report
+    ) -> None:
+        self._stages = stages
+        self._picture = picture
+        self._request = request
+        self._folder = folder
+        self._report = report
+        self._files: dict[str, str] = {}
+        self._timings: list[StageTiming] = []
+        self._open: set[asyncio.Task[Any]] = set()
+
+    async def run(self) -> WalkResult:
+        """Run every stage that the request needs.
+
+        Raises:
+            Whatever a stage raises, or `report` does (a lost lease): what still runs is then cancelled.
+        """
+        try:
+            await self._report("segmenting", 5, {})
+            refined: Refined = await self._refined()
+            await self._report("inpainting" if refined.plan.tasks else "cutting out", REFINED_PERCENT, {})
+            objects = [dict(report) for report in refined.reports]
+            await self._write_all(refined, objects)
+        finally:
+            await self._cancel_open()
+        return WalkResult(dict(self._files), tuple(objects), tuple(self._timings))
+
+    def _refined(self) -> DeploymentResponse:
+        stages, request = self._stages, self._request
+        asked = tuple(item.prompt for item in request.objects if item.mask_key is None)
+        decoded: Any = Decoded((), 0, ())  # every object brings its own mask
+        if asked:
+            decoded = stages.decoder.decode.remote(stages.encoder.encode.remote(self._picture), asked)
+        order = RefineRequest(
+            prompts=tuple(item.prompt for item in request.objects),
+            own_mask_keys={
+                i: item.mask_key for i, item in enumerate(request.objects) if item.mask_key is not None
+            },
+            dilate_px=request.dilate_px,
+            feather_px=request.feather_px,
+            want_each="inpainted" in request.outputs,
+            want_full="full_inpainted" in request.outputs,
+        )
+        return stages.refiner.refine.remote(self._picture, decoded, order)
+
+    async def _write_all(self, refined: Refined, objects: list[dict[str, Any]]) -> None:
+        self._timings.extend(refined.timings)
+        writing = [*self._removals(refined), *self._cut_outs(refined, objects)]
+        share = (WRITTEN_PERCENT - REFINED_PERCENT) / max(len(writing), 1)
+        for done, step in enumerate(asyncio.as_completed(writing), start=1):
+            written = await step
+            self._files.update(written.files)
+            self._timings.extend(written.timings)
+            stage = "inpainting" if refined.plan.tasks else "cutting out"
+            await self._report(stage, int(REFINED_PERCENT + share * done), self._files)
+
+    def _cut_outs(self, refined: Refined, objects: list[dict[str, Any]]) -> list[asyncio.Task[Written]]:
+        want_mask, want_cropped = "masks" in self._request.outputs, "cropped" in self._request.outputs
+        if not (want_mask or want_cropped):
+            return []
+
+        async def write(index: int) -> Written:
+            written: Written = await self._stages.composer.write_object.remote(
+                self._picture, self._folder, index, refined.objects[index], want_mask, want_cropped
+            )
+            objects[index].update(written.report)
+            return written
+
+        return [self._start(write(index)) for index in range(len(refined.objects))]
+
+    def _removals(self, refined: Refined) -> list[asyncio.Task[Written]]:
+        plan = refined.plan
+        fills = [self._stages.inpainter.fill.remote(task) for task in plan.tasks]
+        timed: set[int] = set()
+
+        async def write(composite: Composite) -> Written:
+            parts = tuple(
+                RemovalPart(plan.tasks[task], hole)
+                for task, hole in zip(composite.tasks, composite.holes, strict=True)
+            )
+            written: Written = await self._stages.composer.write_removal.remote(
+                self._picture,
+                self._folder,
+                composite.names,
+                parts,
+                *(fills[task] for task in composite.tasks),
+            )
+            for task, timings in zip(composite.tasks, written.fill_timings, strict=True):
+                if task not in timed:  # a fill may be part of two pictures; its seconds count once
+                    timed.add(task)
+                    self._timings.extend(timings)
+            return written
+
+        suffix = SUFFIXES[self._request.format]
+        return [self._start(write(composite)) for composite in composites_of(refined, suffix)]
+
+    def _start(self, work: Coroutine[Any, Any, Written]) -> asyncio.Task[Written]:
+        task = asyncio.create_task(work)
+        self._open.add(task)
+        return task
+
+    async def _cancel_open(self) -> None:
+        for task in self._open:
+            task.cancel()
+        await asyncio.gather(*self._open, return_exceptions=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Composite:
+    """One picture to write: under which names, of which tasks' fills, into which holes."""
+
+    names: tuple[str, ...]
+    tasks: tuple[int, ...]
+    holes: tuple[WeightRegion, ...]
+
+
+def composites_of(refined: Refined, suffix: str) -> list[Composite]:
+    """The pictures that a plan makes; those that come out the same are one, written under both names."""
+    plan = refined.plan
+    composites = [
+        Composite((f"inpainted_{index}.{suffix}",), (task,), (refined.objects[index].hole,))
+        for index, task in enumerate(plan.per_object)
+    ]
+    if plan.full:
+        full = Composite((f"full_inpainted.{suffix}",), plan.full, plan.full_holes)
+        if len(refined.objects) == 1 and composites:
+            return [replace(composites[0], names=composites[0].names + full.names)]
+        composites.append(full)
+    return composites

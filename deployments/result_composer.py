@@ -1,0 +1,122 @@
+"""Stage: refined objects and fills to the files that a client downloads.
+
+Owns nothing but the serving of `engine.cutout`, `engine.lama.inpaint.composite` and the encoding of
+results. Each file is stored as soon as it is made; until the job commits, it belongs to the attempt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+
+from ray import serve
+
+from deployments.messages import Filled, PictureRef, RemovalPart, Written
+from deployments.pictures import PictureReader
+from deployments.reports import crop_fields
+from engine.cutout import cut_out
+from engine.encoding import encode_jpeg, encode_png, encode_webp
+from engine.lama.inpaint import composite
+from engine.regions import whole_mask
+from engine.types import RefinedObject
+from settings import Settings
+from storage.job_metrics import StageTiming
+from storage.shared_folder import SharedFolder
+
+PADDING_PX = 8  # around a cut-out, so that no editor clips its soft edge
+ENCODERS: Mapping[str, Callable[..., bytes]] = {".png": encode_png, ".jpg": encode_jpeg, ".webp": encode_webp}
+
+
+@serve.deployment
+class ResultComposer:
+    """Cuts out, composites, encodes and stores."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._files = SharedFolder(settings.work_dir)
+        self._pictures = PictureReader(self._files)
+
+    async def write_object(
+        self,
+        picture: PictureRef,
+        folder: str,
+        index: int,
+        item: RefinedObject,
+        want_mask: bool,
+        want_cropped: bool,
+    ) -> Written:
+        """Store `mask_{index}.png` and `cropped_{index}.png` below `folder`.
+
+        Raises:
+            FileMissing: the job was deleted meanwhile.
+            StoreFull: no room for the files.
+        """
+        return await asyncio.to_thread(
+            self._write_object, picture, folder, index, item, want_mask, want_cropped
+        )
+
+    def _write_object(
+        self,
+        picture: PictureRef,
+        folder: str,
+        index: int,
+        item: RefinedObject,
+        want_mask: bool,
+        want_cropped: bool,
+    ) -> Written:
+        started = time.perf_counter()
+        image = self._pictures.read(picture)
+        files, report = {}, {}
+        if want_mask:
+            name = f"mask_{index}.png"
+            files[name] = self._put(
+                folder, name, encode_png(whole_mask(item.mask, image.width, image.height))
+            )
+        if want_cropped:
+            name = f"cropped_{index}.png"
+            cut = cut_out(image, item, PADDING_PX)
+            files[name] = self._put(folder, name, encode_png(cut.rgba))
+            report = crop_fields(cut)
+        return Written(files, report, (StageTiming("cut_out", time.perf_counter() - started),))
+
+    async def write_removal(
+        self,
+        picture: PictureRef,
+        folder: str,
+        names: tuple[str, ...],
+        parts: tuple[RemovalPart, ...],
+        *fills: Filled,
+    ) -> Written:
+        """Composite the fills into the picture and store it under each of `names`, one fill a part.
+
+        Raises:
+            FileMissing: the job was deleted meanwhile.
+            StoreFull: no room for the files.
+        """
+        return await asyncio.to_thread(self._write_removal, picture, folder, names, parts, fills)
+
+    def _write_removal(
+        self,
+        picture: PictureRef,
+        folder: str,
+        names: tuple[str, ...],
+        parts: tuple[RemovalPart, ...],
+        fills: tuple[Filled, ...],
+    ) -> Written:
+        started = time.perf_counter()
+        image = self._pictures.read(picture)
+        triples = [(part.task, filled.fill, part.hole) for part, filled in zip(parts, fills, strict=True)]
+        result = composite(image, triples)
+        suffix = "." + names[0].rpartition(".")[2]
+        data = ENCODERS[suffix](result.pixels)
+        files = {name: self._put(folder, name, data) for name in names}
+        timing = StageTiming("compose", time.perf_counter() - started)
+        return Written(files, {}, (timing,), tuple(filled.timings for filled in fills))
+
+    def _put(self, folder: str, name: str, data: bytes) -> str:
+        key = f"{folder}/{name}"
+        self._files.put(key, data)
+        return key
+
+    async def check_health(self) -> None:
+        """Answered on the loop that serves requests, so that a blocked replica is replaced."""

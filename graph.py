@@ -1,0 +1,60 @@
+"""The whole DAG on one screen.
+
+    photo -> Ingress -> PhotoIntake            original.png
+                |
+                +-> ImageEncoder -> PromptDecoder -> MaskRefiner          (upload, preview)
+                |
+                +-> Redis queue -> JobRunner
+                       ImageEncoder -> PromptDecoder -> MaskRefiner -+-> ResultComposer (cut-outs)
+                                                                     +-> LamaInpainter -> ResultComposer
+
+Owns which deployment is bound to which. Replicas, resources, batching and timeouts of each are in
+`serve_config.yaml` (GPU cluster) and `serve_config.local.yaml` (one machine).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ray.serve import Application
+
+from deployments.image_encoder import ImageEncoder
+from deployments.ingress import Ingress
+from deployments.job_runner import JobRunner
+from deployments.lama_inpainter import LamaInpainter
+from deployments.mask_refiner import MaskRefiner
+from deployments.photo_intake import PhotoIntake
+from deployments.prompt_decoder import PromptDecoder
+from deployments.result_composer import ResultComposer
+from settings import SettingsError, read_settings
+
+
+def build_app(args: dict[str, Any]) -> Application:
+    """Compose the application; `args` are settings by name and win over the environment and `.env`.
+
+    Raises:
+        SettingsError: a setting is unknown, out of range, or REDIS_URL is missing.
+    """
+    settings = read_settings(args)
+    if not settings.redis_url:
+        raise SettingsError("setting REDIS_URL: needed, for example redis://127.0.0.1:6379/0")
+
+    intake = PhotoIntake.bind(settings)
+    encoder = ImageEncoder.bind(settings)
+    decoder = PromptDecoder.bind(settings)
+    refiner = MaskRefiner.bind(settings)
+    inpainter = LamaInpainter.bind(settings)
+    composer = ResultComposer.bind(settings)
+
+    runner = JobRunner.bind(
+        settings, encoder=encoder, decoder=decoder, refiner=refiner, inpainter=inpainter, composer=composer
+    )
+    return Ingress.bind(
+        settings,
+        intake=intake,
+        encoder=encoder,
+        decoder=decoder,
+        refiner=refiner,
+        inpainter=inpainter,
+        runner=runner,
+    )

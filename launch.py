@@ -1,0 +1,242 @@
+"""`make serve`: everything on one machine, started in order and ended together.
+
+Owns the lives of Redis and Ray on a single machine: starts what is missing, deploys
+`serve_config.local.yaml`, waits until the service answers, and leaves no process behind. A cluster
+uses `ray start` and `serve deploy serve_config.yaml` instead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from settings import Settings, SettingsError, read_settings
+
+ROOT = Path(__file__).resolve().parent
+START_TIMEOUT_S = 300.0
+
+
+class LaunchError(Exception):
+    """The service cannot be started; the message says why and how to mend it."""
+
+
+def say(line: str) -> None:
+    """One line of progress."""
+    print(f"tapcut: {line}", flush=True)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve until interrupted. Answers the exit code."""
+    parser = argparse.ArgumentParser(prog="make serve", description="Serve tapcut on this machine.")
+    parser.add_argument(
+        "--config", type=Path, default=ROOT / "serve_config.local.yaml", help="serve config to deploy"
+    )
+    options = parser.parse_args(arguments)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        settings = read_settings(read_config(options.config)["applications"][0].get("args"))
+        with service(settings, options.config, stop) as url:
+            if not stop.is_set():
+                say(f"ready on {url}  (page {url}/app/, API {url}/docs). Ctrl-C ends it.")
+            stop.wait()
+            say("stopping: running jobs are finished or given back to the queue")
+    except (LaunchError, SettingsError) as error:
+        print(f"tapcut: cannot start: {error}", file=sys.stderr)
+        return 1
+    say("stopped")
+    return 0
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The serve config as a tree.
+
+    Raises:
+        LaunchError: it cannot be read.
+    """
+    try:
+        config: dict[str, Any] = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise LaunchError(f"the serve config {path} cannot be read: {error}") from error
+    return config
+
+
+@contextmanager
+def service(settings: Settings, config_path: Path, stop: threading.Event) -> Iterator[str]:
+    """The whole service, answering at the yielded address; ended with the context.
+
+    Raises:
+        LaunchError: something is missing or does not start.
+    """
+    url = f"http://{'127.0.0.1' if settings.host == '0.0.0.0' else settings.host}:{settings.port}"
+    with ExitStack() as stack:
+        _refuse_taken_port(settings)
+        _prepare_folder(settings.work_dir)
+        redis_url = settings.redis_url or stack.enter_context(_own_redis(settings.work_dir))
+        settings = settings.model_copy(update={"redis_url": redis_url})
+        if not stop.is_set():
+            _fetch_checkpoints(settings)
+        if not stop.is_set():
+            stack.enter_context(_ray(settings))
+            _deploy(settings, config_path)
+            _wait_until_ready(url, stop)
+        yield url
+
+
+def _refuse_taken_port(settings: Settings) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            raise LaunchError(
+                f"port {settings.port} on {settings.host} is not free: end what listens there, or set PORT"
+            ) from error
+
+
+def _prepare_folder(work_dir: Path) -> None:
+    try:
+        work_dir.mkdir(parents=True, exist_ok=True)
+        probe = work_dir / f".writable-{os.getpid()}"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise LaunchError(
+            f"WORK_DIR {work_dir} is not writable ({error.strerror}): set another WORK_DIR"
+        ) from error
+
+
+@contextmanager
+def _own_redis(work_dir: Path) -> Iterator[str]:
+    from storage.redis_server import RedisServerError, start_redis
+
+    try:
+        server = start_redis(work_dir)
+    except RedisServerError as error:
+        raise LaunchError(str(error)) from error
+    with server:
+        say(f"Redis started, its data is kept in {work_dir}")
+        yield server.url
+
+
+def _fetch_checkpoints(settings: Settings) -> None:
+    command = [sys.executable, "-m", "engine.checkpoints", "--cache-dir", str(settings.cache_dir)]
+    if not settings.checkpoint_download:
+        command.append("--no-download")
+    for option, path in (
+        ("--mobile-sam", settings.mobile_sam_checkpoint),
+        ("--lama", settings.lama_checkpoint),
+    ):
+        if path is not None:
+            command += [option, str(path)]
+    say("looking for the networks' checkpoints")
+    # A process of its own: torch is not needed in this one afterwards.
+    found = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
+    if found.returncode != 0:
+        raise LaunchError("a checkpoint cannot be used, see the line above")
+    for line in found.stdout.splitlines():
+        name, origin, file, _ = line.split("\t")
+        say(f"{name}: {origin} checkpoint, {Path(file).name}")
+
+
+@contextmanager
+def _ray(settings: Settings) -> Iterator[None]:
+    # Read by Ray when it is imported; a dead HTTP proxy is then replaced in 5 s instead of 30.
+    os.environ.setdefault("RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S", "1")
+    os.environ.setdefault("RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S", "2")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    say("starting Ray")
+    import ray
+    from ray import serve
+
+    # The processes share the machine's cores; what runs where is set in the serve config.
+    ray.init(
+        num_cpus=max(2, os.cpu_count() or 2),
+        include_dashboard=False,
+        _node_ip_address="127.0.0.1",
+        object_store_memory=512 << 20,
+        log_to_driver=settings.log_level.lower() == "debug",
+        logging_level="warning",
+        namespace="serve",
+    )
+    try:
+        yield
+    finally:
+        serve.shutdown()
+        ray.shutdown()
+
+
+def _deploy(settings: Settings, config_path: Path) -> None:
+    from ray import serve
+    from ray.serve.schema import ServeDeploySchema
+
+    config = read_config(config_path)
+    config["applications"][0]["args"] = settings.as_args()
+    config["http_options"] = {"host": settings.host, "port": settings.port}
+    schema = ServeDeploySchema.model_validate(config)
+    say(f"deploying {len(config['applications'][0]['deployments'])} stages")
+    serve.start(
+        proxy_location=schema.proxy_location,
+        http_options=config["http_options"],
+        logging_config=schema.logging_config,
+    )
+    # What `serve run` does with a config file; there is no public function for it.
+    from ray.serve.context import _get_global_client
+
+    _get_global_client().deploy_apps(schema)
+
+
+def _wait_until_ready(url: str, stop: threading.Event) -> None:
+    from ray import serve
+
+    deadline, last = time.monotonic() + START_TIMEOUT_S, ""
+    while not stop.wait(0.2):
+        application = serve.status().applications.get("tapcut")
+        if application is not None and application.status == "DEPLOY_FAILED":
+            raise LaunchError(_last_line(application.message))
+        if application is not None and application.status == "RUNNING":
+            try:
+                with urllib.request.urlopen(f"{url}/health", timeout=5) as answer:
+                    health = json.load(answer)
+                if health["status"] == "ok":
+                    return
+            except (urllib.error.URLError, TimeoutError, ConnectionError):
+                pass
+        waiting = ", ".join(
+            sorted(name for name, one in application.deployments.items() if one.status != "HEALTHY")
+            if application is not None
+            else ["the application"]
+        )
+        if waiting and waiting != last:
+            say(f"waiting for {waiting}")
+            last = waiting
+        if time.monotonic() > deadline:
+            raise LaunchError(
+                f"not ready after {START_TIMEOUT_S:g} s, still waiting for: {waiting or 'health'}"
+            )
+
+
+def _last_line(message: str) -> str:
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    return lines[-1] if lines else "the application failed to deploy"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

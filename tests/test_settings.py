@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from settings import SettingsError, read_settings
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_arguments_win_over_environment_over_dotenv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".env").write_text("PORT=1111\nMAX_OBJECTS=3\nMAX_UPLOAD_MB=7\n")
+    monkeypatch.setenv("PORT", "2222")
+    monkeypatch.setenv("MAX_OBJECTS", "4")
+    settings = read_settings({"PORT": 3333})
+    assert (settings.port, settings.max_objects, settings.max_upload_mb) == (3333, 4, 7)
+
+
+@pytest.mark.parametrize(
+    ("source", "suggestion"),
+    [("args", "MAX_IMAGE_SIZE"), ("dotenv", "MAX_IMAGE_SIZE"), ("env", "MAX_IMAGE_SIZE")],
+)
+def test_misspelt_key_is_refused_by_name(
+    source: str, suggestion: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    args = {"MAX_IMAGE_SZIE": 512} if source == "args" else {}
+    if source == "dotenv":
+        (tmp_path / ".env").write_text("MAX_IMAGE_SZIE=512\n")
+    if source == "env":
+        monkeypatch.setenv("MAX_IMAGE_SZIE", "512")
+    with pytest.raises(SettingsError, match=f"MAX_IMAGE_SZIE.*{suggestion}"):
+        read_settings(args)
+
+
+def test_value_out_of_range_is_refused_by_name() -> None:
+    with pytest.raises(SettingsError, match="PORT"):
+        read_settings({"PORT": 70_000})
+
+
+def test_keys_that_would_guard_nothing_are_refused() -> None:
+    with pytest.raises(SettingsError, match="API_KEYS"):
+        read_settings({"API_KEYS": "secret"})
+
+
+def test_the_briefs_dotenv_is_accepted(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(
+        "PORT=8000\nHOST=0.0.0.0\nWORKERS=1\nLOG_LEVEL=info\nMAX_IMAGE_SIZE=1024\nDEVICE=cuda\n"
+        "MOBILE_SAM_CHECKPOINT=./mobile_sam.pt\nWORK_DIR=./jobs\n"
+    )
+    settings = read_settings()
+    assert settings.mobile_sam_checkpoint == tmp_path / "mobile_sam.pt"
+    assert settings.as_args()["WORK_DIR"] == str(tmp_path / "jobs")
