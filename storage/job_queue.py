@@ -45,7 +45,7 @@ class JobQueue(Protocol):
         """Take over at most `limit` deliveries whose lease ran out, none of `holding`."""
 
     async def begin(self, delivery: Delivery) -> Started | None:
-        """Open a new attempt; None when there is nothing to do (gone, ended, or out of tries)."""
+        """Open a new attempt; None when there is nothing to do (gone, ended, reclaimed, or out of tries)."""
 
     async def heartbeat(self, deliveries: Collection[Delivery]) -> frozenset[Delivery]:
         """Renew the leases; those that are still the consumer's own."""

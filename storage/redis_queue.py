@@ -74,7 +74,7 @@ class RedisQueue:
         return [_delivery(consumer, *entry) for entry in answer]
 
     async def begin(self, delivery: Delivery) -> Started | None:
-        """Open a new attempt; None when there is nothing to do (gone, ended, or out of tries).
+        """Open a new attempt; None when there is nothing to do (gone, ended, reclaimed, or out of tries).
 
         A run that used up its tries ends as error here, with a dead letter.
         """
@@ -83,10 +83,10 @@ class RedisQueue:
             "begin",
             delivery.job_id,
             delivery.entry_id,
-            delivery.run,
             uuid4().hex,
             self._max_tries,
             error,
+            delivery.consumer,
         )
         if status == "gone":
             return None

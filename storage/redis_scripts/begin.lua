@@ -1,21 +1,24 @@
--- id, entry, run, token of this call, max_tries, error text
-local id, entry, run, token, max_tries = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
+-- id, entry, token of this call, max_tries, error text, consumer
+local id, entry, token, max_tries = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local key = K.job .. id
-local job = redis.call('HMGET', key, 'state', 'run', 'entry', 'tries', 'begun_by')
-if job[1] ~= 'processing' or job[2] ~= run or job[3] ~= entry then
+local job = redis.call('HMGET', key, 'state', 'entry', 'tries', 'begun_by', 'run')
+if job[1] ~= 'processing' or job[2] ~= entry then
   drop_entry(entry)
   return {'gone'}
 end
-if job[5] == token then
+if #redis.call('XPENDING', K.queue, K.group, entry, entry, 1, ARGV[6]) == 0 then
+  return {'gone'} -- reclaimed by another before we began: it is theirs to end
+end
+if job[4] == token then
   return {'ok', redis.call('HGETALL', key)}
 end
 redis.call('ZREM', K.waiting, id)
-if tonumber(job[4]) >= max_tries then
+if tonumber(job[3]) >= max_tries then
   drop_entry(entry)
-  redis.call('XADD', K.dead, 'MAXLEN', '~', K.dead_kept, '*', 'job', id, 'run', run, 'tries', job[4],
+  redis.call('XADD', K.dead, 'MAXLEN', '~', K.dead_kept, '*', 'job', id, 'run', job[5], 'tries', job[3],
     'stage', redis.call('HGET', key, 'stage'), 'request', redis.call('HGET', key, 'request'))
   redis.call('HDEL', key, 'entry', 'begun_by')
-  redis.call('HSET', key, 'error', ARGV[6], 'updated_at', stamp(now()))
+  redis.call('HSET', key, 'error', ARGV[5], 'updated_at', stamp(now()))
   redis.call('HINCRBY', K.stats, 'dead_letters', 1)
   redis.call('HINCRBY', K.stats, 'finished_error', 1)
   move(id, 'processing', 'error')

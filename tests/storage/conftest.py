@@ -17,7 +17,8 @@ from tests.storage.samples import Store
 
 @pytest.fixture(scope="session")
 def storage_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    with start_redis(tmp_path_factory.mktemp("redis")) as server:
+    # Not the default "always": a sync at each step is most of these tests' time.
+    with start_redis(tmp_path_factory.mktemp("redis"), fsync="everysec") as server:
         yield server
 
 

@@ -289,3 +289,11 @@ async def test_idle_consumers_with_nothing_pending_are_forgotten(store: Store) -
     names = await store.connection.client.xinfo_consumers(redis_keys.QUEUE, redis_keys.GROUP)
     assert [one["name"] for one in names] == ["holds a job"]
     assert (await store.committed(holder)).state is JobState.READY
+
+
+async def test_begin_of_a_delivery_that_another_reclaimed_is_nothing_to_do(store: Store) -> None:
+    await store.enqueued()
+    slow = await store.taken("slow")
+    stolen = await reclaimed(store, "quick")
+    assert await store.queue.begin(slow) is None
+    assert (await store.committed(await store.begun(stolen))).state is JobState.READY

@@ -1,0 +1,259 @@
+"""Random lives of jobs, checked step by step against a plain model in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from storage import redis_keys
+from storage.errors import JobBusy, JobNotFound, LeaseLost, QueueFull
+from storage.job_queue import Delivery, Started
+from storage.redis_connection import RedisConnection
+from storage.redis_jobs import RedisJobs
+from storage.redis_queue import MAX_TRIES, RedisQueue
+from storage.redis_server import RedisServer
+from tests.storage.samples import new_id, picture
+
+CONSUMERS = st.sampled_from(["one", "two", "three"])
+MAX_QUEUED = 4
+
+
+@dataclass
+class ModelJob:
+    digest: str
+    state: str = "uploaded"
+    run: int = 0
+    attempt: int = 0
+    tries: int = 0
+    progress: int = 0
+    order: int = 0
+    waiting: bool = False
+    holder: str | None = None  # the consumer that has the entry; "" = given back; None = nobody yet
+
+
+class JobMachine(RuleBasedStateMachine):
+    url = ""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.Runner()
+        self.connection = RedisConnection(self.url)
+        self.jobs, self.queue = RedisJobs(self.connection), RedisQueue(self.connection)
+        self.do(self.connection.client.flushall())
+        self.model: dict[str, ModelJob] = {}
+        self.ids: list[str] = []  # also of deleted jobs
+        self.deliveries: list[Delivery] = []  # also stale ones
+        self.started: list[Started] = []
+        self.order = 0
+
+    def do(self, call: Coroutine[Any, Any, Any]) -> Any:
+        async def run() -> Any:
+            return await call
+
+        return self.loop.run(run())
+
+    def teardown(self) -> None:
+        # Whatever happened, every accepted job comes to an end.
+        for _ in range(10 * len(self.ids) + 10):
+            delivery = self.do(self.queue.take("last"))
+            if delivery is None:
+                found = self.do(self.queue.reclaim("last", 0))
+                if not found:
+                    break
+                delivery = found[0]
+            started = self.do(self.queue.begin(delivery))
+            if started is not None:
+                self.do(self.queue.commit(delivery, started.attempt, "{}", {}))
+        assert self.do(self.jobs.metrics()).jobs["processing"] == 0
+        assert self.do(self.connection.client.xlen(redis_keys.QUEUE)) == 0
+        self.do(self.connection.close())
+        self.loop.close()
+
+    def processing(self, holder: str | None) -> list[str]:
+        """Jobs whose entry is with `holder`, in the order of the queue."""
+        found = [i for i, job in self.model.items() if job.state == "processing" and job.holder == holder]
+        return sorted(found, key=lambda i: self.model[i].order)
+
+    def current(self, started: Started) -> ModelJob | None:
+        job = self.model.get(started.job.id)
+        right = job is not None and job.state == "processing" and job.attempt == started.attempt
+        return job if right else None
+
+    @rule(digest=st.sampled_from(["aa", "bb"]))
+    def create(self, digest: str) -> None:
+        job_id = new_id()
+        self.do(self.jobs.create(job_id, picture(digest), {}, 60))
+        self.model[job_id] = ModelJob(digest)
+        self.ids.append(job_id)
+
+    @precondition(lambda self: self.ids)
+    @rule(data=st.data())
+    def enqueue(self, data: st.DataObject) -> None:
+        job_id = data.draw(st.sampled_from(self.ids))
+        call = self.jobs.enqueue(job_id, "{}", 1, max_queued=MAX_QUEUED, ttl_s=60)
+        job = self.model.get(job_id)
+        if job is None:
+            expected: type[Exception] | None = JobNotFound
+        elif job.state == "processing":
+            expected = JobBusy
+        elif sum(one.waiting for one in self.model.values()) >= MAX_QUEUED:
+            expected = QueueFull
+        else:
+            expected = None
+        if expected is not None:
+            with pytest.raises(expected):
+                self.do(call)
+            return
+        assert job is not None
+        self.order += 1
+        job.run += 1
+        assert self.do(call).run == job.run
+        job.state, job.tries, job.progress, job.holder = "processing", 0, 0, None
+        job.waiting, job.order = True, self.order
+
+    @precondition(lambda self: self.ids)
+    @rule(data=st.data())
+    def delete(self, data: st.DataObject) -> None:
+        job_id = data.draw(st.sampled_from(self.ids))
+        answer = self.do(self.jobs.delete(job_id))
+        job = self.model.pop(job_id, None)
+        assert answer.existed == (job is not None)
+        last = job is not None and all(one.digest != job.digest for one in self.model.values())
+        assert answer.unused_digest == (job.digest if job is not None and last else None)
+
+    @rule(consumer=CONSUMERS)
+    def take(self, consumer: str) -> None:
+        delivery = self.do(self.queue.take(consumer))
+        expected = (self.processing("") + self.processing(None))[:1]
+        assert [delivery.job_id] == expected if delivery is not None else not expected
+        if delivery is not None:
+            self.model[delivery.job_id].holder = consumer
+            self.deliveries.append(delivery)
+
+    @rule(consumer=CONSUMERS)
+    def reclaim(self, consumer: str) -> None:
+        mine = self.processing(consumer)
+        holding = [one for one in self.deliveries if one.job_id in mine]
+        taken = self.do(self.queue.reclaim(consumer, 0, holding=holding, limit=2))
+        others = {i for i, job in self.model.items() if job.state == "processing" and job.holder is not None}
+        assert len(taken) == min(2, len(others - set(mine)))
+        for delivery in taken:
+            assert delivery.job_id in others
+            self.model[delivery.job_id].holder = consumer
+            self.deliveries.append(delivery)
+
+    @precondition(lambda self: self.deliveries)
+    @rule(data=st.data())
+    def begin(self, data: st.DataObject) -> None:
+        delivery = data.draw(st.sampled_from(self.deliveries))
+        started = self.do(self.queue.begin(delivery))
+        job = self.model.get(delivery.job_id)
+        if (
+            job is None
+            or (job.state, job.run) != ("processing", delivery.run)
+            or job.holder != delivery.consumer
+        ):
+            assert started is None
+            return
+        job.waiting = False
+        if job.tries == MAX_TRIES:
+            assert started is None
+            job.state = "error"
+            return
+        job.attempt += 1
+        job.tries += 1
+        assert (started.attempt, started.job.tries) == (job.attempt, job.tries)
+        self.started.append(started)
+
+    @precondition(lambda self: self.started)
+    @rule(data=st.data(), progress=st.integers(0, 100))
+    def report(self, data: st.DataObject, progress: int) -> None:
+        started = data.draw(st.sampled_from(self.started))
+        call = self.queue.report(started.job.id, started.attempt, "encode", progress)
+        job = self.current(started)
+        if job is None:
+            with pytest.raises(LeaseLost):
+                self.do(call)
+        else:
+            self.do(call)
+            job.progress = max(job.progress, progress)
+
+    @precondition(lambda self: self.started)
+    @rule(data=st.data(), state=st.sampled_from(["ready", "error"]))
+    def finish(self, data: st.DataObject, state: str) -> None:
+        started = data.draw(st.sampled_from(self.started))
+        if state == "ready":
+            call = self.queue.commit(started.delivery, started.attempt, "{}", {})
+        else:
+            call = self.queue.fail(started.delivery, started.attempt, "broken")
+        job = self.current(started)
+        if job is not None:
+            self.do(call)
+            job.state = state
+            job.progress = 100 if state == "ready" else job.progress
+            return
+        ended = self.model.get(started.job.id)
+        if ended is not None and (ended.state, ended.attempt) == (state, started.attempt):
+            self.do(call)  # sent again: no harm
+        else:
+            with pytest.raises(LeaseLost):
+                self.do(call)
+
+    @precondition(lambda self: self.started)
+    @rule(data=st.data())
+    def give_back(self, data: st.DataObject) -> None:
+        started = data.draw(st.sampled_from(self.started))
+        job = self.current(started)
+        assert self.do(self.queue.give_back(started.delivery, started.attempt)) == (job is not None)
+        if job is not None:
+            job.attempt += 1
+            job.tries = max(job.tries - 1, 0)
+            job.waiting, job.holder = True, ""
+
+    @rule(consumer=CONSUMERS)
+    def heartbeat(self, consumer: str) -> None:
+        mine = [one for one in self.deliveries if one.consumer == consumer]
+        ours = self.do(self.queue.heartbeat(mine))
+        held = set(self.processing(consumer))
+        expected = {one for one in mine if one.job_id in held and self.model[one.job_id].run == one.run}
+        assert ours == expected
+
+    @invariant()
+    def store_agrees_with_the_model(self) -> None:
+        found = self.do(self.jobs.metrics())
+        states = [job.state for job in self.model.values()]
+        assert found.jobs == {s: states.count(s) for s in ("uploaded", "processing", "ready", "error")}
+        waiting = sorted((i for i in self.model if self.model[i].waiting), key=lambda i: self.model[i].order)
+        assert found.waiting == len(waiting)
+        assert self.do(self.connection.client.xlen(redis_keys.QUEUE)) == states.count("processing")
+        for job_id, job in self.model.items():
+            read = self.do(self.jobs.get(job_id))
+            assert (read.state, read.run, read.attempt) == (job.state, job.run, job.attempt)
+            assert (read.tries, read.progress) == (job.tries, job.progress)
+            assert read.queue_position == (waiting.index(job_id) + 1 if job.waiting else None)
+
+
+def test_any_sequence_of_calls_keeps_the_store_consistent(storage_redis: RedisServer) -> None:
+    JobMachine.url = storage_redis.url
+    run_state_machine_as_test(
+        JobMachine,
+        settings=settings(
+            max_examples=15,
+            stateful_step_count=30,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )

@@ -1,0 +1,128 @@
+"""A connection that breaks after Redis did the work and before the answer arrived.
+
+redis-py then sends the command again; the store must not do it twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+
+from storage import redis_keys
+from storage.errors import JobBusy
+from storage.jobs import JobState, ReservationState
+from storage.redis_connection import RedisConnection
+from storage.redis_jobs import RedisJobs
+from storage.redis_queue import RedisQueue
+from tests.storage.samples import Store, until
+
+
+class LosingProxy:
+    """Stands before Redis; swallows the next answer and cuts the connection when told to."""
+
+    def __init__(self, port: int) -> None:
+        self._redis_port = port
+        self.lose_next = False
+        self.lost = 0
+
+    async def start(self) -> int:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
+    async def close(self) -> None:
+        self._server.close()
+        await self._server.wait_closed()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        from_redis, to_redis = await asyncio.open_connection("127.0.0.1", self._redis_port)
+        asking = asyncio.create_task(self._ask(reader, to_redis))
+        with contextlib.suppress(ConnectionError):
+            while data := await from_redis.read(1 << 16):
+                if self.lose_next:
+                    self.lose_next = False
+                    self.lost += 1
+                    break
+                writer.write(data)
+        for side in (writer, to_redis):
+            side.close()
+            with contextlib.suppress(ConnectionError):
+                await side.wait_closed()
+        await asking
+
+    async def _ask(self, reader: asyncio.StreamReader, to_redis: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(1 << 16):
+                to_redis.write(data)
+        to_redis.close()
+
+
+@pytest.fixture
+async def lossy(store: Store) -> AsyncIterator[tuple[Store, LosingProxy]]:
+    proxy = LosingProxy(int(store.url.rpartition(":")[2].partition("/")[0]))
+    url = f"{store.url.rpartition(':')[0]}:{await proxy.start()}/0"
+    connection = RedisConnection(url)
+    behind = Store(url, connection, RedisJobs(connection), RedisQueue(connection))
+    await behind.committed(await behind.started())  # all scripts are loaded, a connection is open
+    await connection.client.delete(redis_keys.STATS)
+    yield behind, proxy
+    assert proxy.lost == 1
+    await connection.close()
+    await proxy.close()
+
+
+async def test_create_is_done_once(lossy: tuple[Store, LosingProxy]) -> None:
+    store, proxy = lossy
+    proxy.lose_next = True
+    await store.uploaded()
+    assert (await store.jobs.metrics()).jobs["uploaded"] == 1
+
+
+async def test_enqueue_is_done_once_and_is_not_busy_with_itself(lossy: tuple[Store, LosingProxy]) -> None:
+    store, proxy = lossy
+    job_id = await store.uploaded()
+    proxy.lose_next = True
+    await store.enqueued(job_id)
+    assert (await store.jobs.get(job_id)).run == 1
+    assert await store.connection.client.xlen(redis_keys.QUEUE) == 1
+    with pytest.raises(JobBusy):
+        await store.enqueued(job_id)
+
+
+async def test_begin_counts_one_try(lossy: tuple[Store, LosingProxy]) -> None:
+    store, proxy = lossy
+    await store.enqueued()
+    delivery = await store.taken()
+    proxy.lose_next = True
+    started = await store.begun(delivery)
+    assert (started.attempt, started.job.tries) == (1, 1)
+    assert (await store.committed(started)).state is JobState.READY
+
+
+async def test_commit_is_done_once_and_is_not_lost(lossy: tuple[Store, LosingProxy]) -> None:
+    store, proxy = lossy
+    started = await store.started()
+    proxy.lose_next = True
+    await store.committed(started)
+    assert (await store.jobs.metrics()).finished_total["ready"] == 1
+
+
+async def test_take_whose_answer_was_lost_is_reclaimed(lossy: tuple[Store, LosingProxy]) -> None:
+    store, proxy = lossy
+    job_id = await store.enqueued()
+    proxy.lose_next = True
+    assert await store.queue.take("one") is None
+    found = await until(lambda: store.queue.reclaim("one", 20))
+    assert [delivery.job_id for delivery in found] == [job_id]
+
+
+async def test_reservation_is_still_ones_own(lossy: tuple[Store, LosingProxy]) -> None:
+    store, proxy = lossy
+    await store.jobs.reserve("warm", "", 60)
+    proxy.lose_next = True
+    mine = await store.jobs.reserve("key", "", 60)
+    assert mine.state is ReservationState.NEW
+    assert await store.jobs.complete("key", "", mine.token, "{}", 60)
