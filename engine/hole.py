@@ -53,7 +53,7 @@ def hole_weights(
     """
     dilate_px = min(dilate_px, _LARGEST_RING_PX)
     feather_px = min(feather_px, dilate_px)
-    box = covered.box.grow(dilate_px + 1).clip(width, height)
+    box = covered.box.grow(dilate_px).clip(width, height)
     inside = reframed(covered.pixels, covered.box, box).astype(np.uint8)
     if not dilate_px:
         return WeightRegion(box, inside * np.uint8(255))

@@ -18,7 +18,7 @@ _EPSILON = 1e-3  # squared colour 0..1: an edge weaker than some 8 levels does n
 _COARSE_RADIUS = 4  # the fit is made where the radius is this many pixels: more changes nothing visible
 _TILE_PX = 256
 _RAMP_PX = 2.0  # width of the edge where the picture shows none: what a lens would give
-_LEAST_GAIN = 2.0
+_LEAST_GAIN = 1.3
 
 
 def matte(picture: NDArray[np.uint8], mask: NDArray[np.bool_], radius_px: int) -> NDArray[np.uint8]:
@@ -27,7 +27,7 @@ def matte(picture: NDArray[np.uint8], mask: NDArray[np.bool_], radius_px: int) -
     Args:
         picture: uint8 [H, W, 3] RGB around the object.
         mask: bool [H, W].
-        radius_px: How far the mask's edge may be wrong, pixels, at least 1.
+        radius_px: Reach of the filter, pixels, at least 1: an edge wrong by up to half of it is mended.
 
     Returns:
         uint8 [H, W]: exactly 255 and 0 at more than some 2 * `radius_px` from the mask's edge.
