@@ -1,6 +1,6 @@
 /** Brings the parts of the page together: who listens to whom. */
 
-import { Api } from './api.js';
+import { Api, NetworkError } from './api.js';
 import { byId } from './dom.js';
 import { hintText } from './hints.js';
 import { watchIntake } from './intake.js';
@@ -48,7 +48,7 @@ function render() {
       pending: previews.isPending(object),
     })),
     hover: !current && session.screen === 'edit' ? (previews.hovered?.preview.polygons ?? null) : null,
-    hoverColour: colourOf(objects.length),
+    hoverColour: colourOf(selection.nextColour),
     busy: session.screen === 'processing',
   });
   list.render();
@@ -68,7 +68,7 @@ on(selection, 'change', () => {
   render();
 });
 on(previews, 'change', render);
-on(previews, 'failure', ({ error }) => tell(explain(error)));
+on(previews, 'failure', ({ error }) => tell(explain(error), error instanceof NetworkError ? askAgain : null));
 
 on(stage, 'tap', ({ point, label }) => {
   previews.leave();
@@ -144,10 +144,12 @@ addEventListener('pointerdown', () => document.body.toggleAttribute('data-by-poi
 addEventListener('keydown', () => document.body.toggleAttribute('data-by-pointer', false), true);
 document.body.toggleAttribute('data-by-pointer', true);
 
-addEventListener('online', () => {
+function askAgain() {
+  hideNotice();
   previews.forgetFailures();
   previews.want(selection.objects);
-});
+}
+addEventListener('online', askAgain);
 
 const jobId = jobInAddress();
 if (jobId) session.resume(jobId);

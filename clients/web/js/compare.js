@@ -48,7 +48,9 @@ export function sweep() {
   if (matchMedia('(prefers-reduced-motion: reduce)').matches) return;
   const start = performance.now();
   let touched = false;
-  slider.addEventListener('pointerdown', () => (touched = true), { once: true });
+  for (const event of ['pointerdown', 'keydown', 'input']) {
+    slider.addEventListener(event, () => (touched = true), { once: true });
+  }
   const step = (/** @type {number} */ now) => {
     if (touched) return;
     const t = Math.min((now - start) / 1100, 1);

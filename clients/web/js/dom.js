@@ -32,14 +32,23 @@ export function make(tag, properties = {}, ...children) {
   return element;
 }
 
+/** The symbols, kept here so that new icons show at once, and also when the connection is gone. */
+const sprite = fetch(new URL('../icons.svg', import.meta.url))
+  .then((response) => response.text())
+  .then((text) => new DOMParser().parseFromString(text, 'image/svg+xml'))
+  .catch(() => null);
+
 /** @param {string} name a symbol of icons.svg */
 export function icon(name) {
   const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
-  const use = document.createElementNS('http://www.w3.org/2000/svg', 'use');
   svg.setAttribute('class', 'icon');
   svg.setAttribute('aria-hidden', 'true');
-  use.setAttribute('href', `icons.svg#${name}`);
-  svg.append(use);
+  sprite.then((symbols) => {
+    const symbol = symbols?.getElementById(name);
+    if (!symbol) return;
+    for (const { name: attribute, value } of symbol.attributes) if (attribute !== 'id') svg.setAttribute(attribute, value);
+    svg.append(...[...symbol.children].map((child) => document.importNode(child, true)));
+  });
   return svg;
 }
 

@@ -19,10 +19,7 @@ export async function* readEvents(body) {
       text += decoder.decode(value, { stream: true });
       const blocks = text.split(/\r?\n\r?\n/);
       text = blocks.pop() ?? '';
-      for (const block of blocks) {
-        const event = parseEvent(block);
-        if (event) yield event;
-      }
+      yield* blocks.map(parseEvent);
     }
   } finally {
     reader.cancel().catch(() => {});
@@ -31,7 +28,7 @@ export async function* readEvents(body) {
 
 /**
  * @param {string} block the lines of one event
- * @returns {ServerEvent | null} null for a comment (the server's heartbeat)
+ * @returns {ServerEvent} `heartbeat` for a comment, by which the server keeps the connection open
  */
 export function parseEvent(block) {
   let event = 'message';
@@ -40,5 +37,5 @@ export function parseEvent(block) {
     if (line.startsWith('event:')) event = line.slice(6).trim();
     else if (line.startsWith('data:')) data.push(line.slice(5).replace(/^ /, ''));
   }
-  return data.length ? { event, data: data.join('\n') } : null;
+  return data.length ? { event, data: data.join('\n') } : { event: 'heartbeat', data: '' };
 }

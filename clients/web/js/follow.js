@@ -49,7 +49,7 @@ export async function follow(api, jobId, signal, onStatus, onConnection) {
     onStatus(status);
     return status;
   };
-  const stream = followEvents(api, jobId, both, seen)
+  const stream = followEvents(api, jobId, both, seen, last)
     .catch((error) => {
       if (error instanceof ApiError && error.status === 404) throw error;
       return null;
@@ -70,10 +70,12 @@ export async function follow(api, jobId, signal, onStatus, onConnection) {
  * @param {string} jobId
  * @param {AbortSignal} signal
  * @param {(status: JobStatus) => JobStatus} seen
+ * @param {{at: number}} last when the server was last heard
  * @returns {Promise<JobStatus | null>} null when the stream ended before the job
  */
-async function followEvents(api, jobId, signal, seen) {
+async function followEvents(api, jobId, signal, seen, last) {
   for await (const { event, data } of await api.events(jobId, signal)) {
+    last.at = performance.now();
     if (event === 'gone') throw new ApiError(404, { detail: 'Job not found' });
     if (event !== 'status' && event !== 'message') continue;
     const status = seen(JSON.parse(data));

@@ -14,19 +14,18 @@ const KINDS = {
     text: 'The released MobileSAM and LaMa checkpoints, at full size.',
   },
   mixed: { name: 'Mixed models', text: 'One network is the small bundled one, the other the released one.' },
-  custom: { name: 'Own models', text: 'Checkpoints that whoever runs this server has set.' },
+  configured: { name: 'Own models', text: 'Checkpoints that whoever runs this server has set.' },
 };
 /** @type {Record<string, string>} */
 const NETWORKS = { mobile_sam: 'MobileSAM (outlines)', lama: 'LaMa (fills)' };
 
 /**
  * @param {any} entry what /health says of one checkpoint
- * @returns {string} bundled, released or custom
+ * @returns {'bundled' | 'released' | 'configured'}
  */
 function kindOf(entry) {
-  const text = JSON.stringify(entry ?? '').toLowerCase();
-  if (text.includes('bundled')) return 'bundled';
-  return text.includes('released') ? 'released' : 'custom';
+  const kind = typeof entry === 'string' ? entry : entry?.checkpoint;
+  return kind === 'bundled' || kind === 'released' ? kind : 'configured';
 }
 
 /** @param {import('./api.js').Api} api */
@@ -46,13 +45,17 @@ async function refresh(api) {
   try {
     const { ready, health } = await api.health();
     if (!ready) {
-      show('waiting', 'Starting…', 'The server is loading its models. Pictures can be opened in a moment.', []);
+      const degraded = health.status === 'degraded';
+      const text = degraded
+        ? 'Part of the server does not answer. Uploads are refused until it does. This page keeps looking.'
+        : 'The server is loading its models. Pictures can be opened in a moment.';
+      show('waiting', degraded ? 'Not ready' : 'Starting…', text, []);
       return true;
     }
     const checkpoints = health.checkpoints ?? {};
     const entries = typeof checkpoints === 'string' ? [['all', checkpoints]] : Object.entries(checkpoints);
     const kinds = new Set(entries.map(([, entry]) => kindOf(entry)));
-    const kind = KINDS[kinds.size > 1 ? 'mixed' : ([...kinds][0] ?? 'custom')];
+    const kind = KINDS[kinds.size > 1 ? 'mixed' : ([...kinds][0] ?? 'configured')];
     /** @type {[string, string][]} */
     const rows = entries
       .filter(([name]) => name in NETWORKS)

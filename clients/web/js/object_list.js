@@ -21,6 +21,9 @@ export class ObjectList {
     this.selection = selection;
     this.previews = previews;
     this.session = session;
+    this.state = '';
+    /** @type {(import('./types.js').Candidate | null)[]} */
+    this.masks = [];
     this.list = byId('objects');
     this.picture = byId('picture', HTMLImageElement);
     this.list.addEventListener('click', (event) => this.#onClick(event));
@@ -37,12 +40,29 @@ export class ObjectList {
   }
 
   render() {
+    // Rebuilt only when it says something new: hovering asks for a rendering many times a second.
+    const { complete, naturalWidth } = this.picture;
+    const masks = this.selection.objects.map((object) => this.previews.maskOf(object));
+    const texts = this.selection.objects.map((object) => [object.id, object.colour, this.describe(object)]);
+    const state = JSON.stringify([texts, this.selection.current?.id, complete && naturalWidth]);
+    if (state === this.state && masks.every((mask, i) => mask === this.masks[i])) return;
+    this.state = state;
+    this.masks = masks;
     const focused = /** @type {HTMLElement | null} */ (document.activeElement)?.dataset.focus;
     const { objects, current } = this.selection;
     const rows = objects.map((object, index) => this.#row(object, index, object === current));
-    if (!rows.length) rows.push(make('li', { class: 'objects-none' }, 'Tap one in the picture.'));
+    if (!rows.length) rows.push(make('li', { class: 'objects-none' }, 'Nothing selected yet.'));
+    else if (!current) rows.push(this.#rowToCome(objects.length + 1));
     this.list.replaceChildren(...rows);
     if (focused) this.list.querySelector(`[data-focus="${focused}"]`)?.dispatchEvent(new Event('refocus'));
+  }
+
+  /** @param {number} number of the object that the next tap starts */
+  #rowToCome(number) {
+    const texts = [make('b', {}, `Object ${number}`), make('small', {}, 'Tap it in the picture')];
+    const name = make('div', { class: 'object-name' }, make('span', { class: 'ring' }), ...texts);
+    name.style.setProperty('--colour', colourOf(this.selection.nextColour));
+    return make('li', { class: 'object', 'data-current': true }, name);
   }
 
   /**

@@ -38,6 +38,13 @@ export class Selection extends EventTarget {
     return this.#now.objects.find((object) => object.id === this.#now.currentId) ?? null;
   }
 
+  /** Colour of the object that is started next: one that no other has, while there are any. */
+  get nextColour() {
+    const used = new Set(this.objects.map((object) => object.colour));
+    const free = PALETTE.findIndex((_, index) => !used.has(index));
+    return free >= 0 ? free : this.objects.length % PALETTE.length;
+  }
+
   get canUndo() {
     return this.#past.length > 0;
   }
@@ -133,10 +140,7 @@ export class Selection extends EventTarget {
   /** @param {{points: Point[], labels: Label[], box: Box | null}} prompt */
   #start(prompt) {
     const { objects, nextId } = this.#now;
-    const used = new Set(objects.map((object) => object.colour));
-    const free = PALETTE.findIndex((_, index) => !used.has(index));
-    const colour = free >= 0 ? free : objects.length % PALETTE.length;
-    const object = { id: nextId, colour, choice: null, ...prompt };
+    const object = { id: nextId, colour: this.nextColour, choice: null, ...prompt };
     this.#commit({ objects: [...objects, object], currentId: nextId, nextId: nextId + 1 });
   }
 

@@ -16,6 +16,11 @@ import { pause } from './follow.js';
 /** At most one hover request in this time, and never two under way. */
 const HOVER_EVERY_MS = 120;
 
+/** Candidates that differ by less than this share of their area are no choice. */
+const SAME_AREA = 0.05;
+/** The server refuses smaller masks. */
+const SMALLEST_AREA_PX = 50;
+
 /** @param {Prompt} prompt */
 const keyOf = ({ points, labels, box }) => JSON.stringify([points, labels, box]);
 
@@ -65,8 +70,15 @@ export class Previews extends EventTarget {
    * @returns {Candidate[]} from small to large; empty where there is nothing to choose from
    */
   candidatesOf(object) {
-    const candidates = this.answers.get(keyOf(object))?.candidates ?? [];
-    return candidates.length > 1 ? [...candidates].sort((a, b) => a.area - b.area) : [];
+    const answer = this.answers.get(keyOf(object));
+    if (!answer?.candidates?.length) return [];
+    /** @type {Candidate[]} */
+    const distinct = [answer];
+    for (const candidate of answer.candidates) {
+      const twin = distinct.some(({ area }) => Math.abs(area - candidate.area) < SAME_AREA * area);
+      if (!twin && candidate.area >= SMALLEST_AREA_PX) distinct.push(candidate);
+    }
+    return distinct.length > 1 ? distinct.sort((a, b) => a.area - b.area) : [];
   }
 
   /** @param {SelectedObject} object */

@@ -111,9 +111,8 @@ export class Session extends EventTarget {
     this.#go('processing');
     this.#progress('Working', 'Sending the selection', 0);
     try {
-      await withRetries(() => this.api.segment(jobId, wire, outputs, key), signal, (left, error) =>
-        this.#wait('Working', left, error),
-      );
+      const send = () => this.api.segment(jobId, wire, outputs, key).catch(unlessRunning);
+      await withRetries(send, signal, (left, error) => this.#wait('Working', left, error));
       await this.#follow(signal);
     } catch (error) {
       if (signal.aborted) return;
@@ -269,6 +268,11 @@ export class Session extends EventTarget {
   #emit(name, detail) {
     this.dispatchEvent(new CustomEvent(name, { detail }));
   }
+}
+
+/** @param {unknown} error another page of the same picture may have begun: its job is followed then */
+function unlessRunning(error) {
+  if (!(error instanceof ApiError && error.status === 409)) throw error;
 }
 
 /** @param {number} sent */

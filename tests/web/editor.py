@@ -1,0 +1,117 @@
+"""The page as its user handles it: what one presses and what one then sees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Page, expect
+
+# The machine may be busy with other stages; a wait ends as soon as what is awaited is there.
+expect.set_options(timeout=30_000)
+
+# Middles of the two shapes in the picture of the tests, xy pixels.
+DISC = (220, 240)
+SQUARE = (500, 230)
+SIZE = (640, 480)
+
+
+class Editor:
+    """One open page. `touch`: taps are made by a finger, else by the mouse."""
+
+    def __init__(self, page: Page, service_url: str, touch: bool) -> None:
+        self.page = page
+        self.service_url = service_url.rstrip("/")
+        self.touch = touch
+        self.page_errors: list[str] = []
+        self.foreign_requests: list[str] = []
+        page.on("pageerror", lambda error: self.page_errors.append(str(error)))
+        page.on("console", lambda message: self._on_console(message.text))
+        page.on("request", lambda request: self._on_request(request.url))
+
+    def _on_console(self, text: str) -> None:
+        if "Content Security Policy" in text:
+            self.page_errors.append(text)
+
+    def _on_request(self, url: str) -> None:
+        if not url.startswith((self.service_url, "blob:", "data:")):
+            self.foreign_requests.append(url)
+
+    def visit(self, fragment: str = "") -> None:
+        self.page.goto(f"{self.service_url}/app/{fragment}")
+
+    def open(self, picture: Path) -> None:
+        """Choose a picture and wait until it can be tapped."""
+        self.visit()
+        self.choose(picture)
+        self.expect_screen("edit")
+
+    def choose(self, picture: Path) -> None:
+        self.page.set_input_files("#file", picture)
+
+    def expect_screen(self, name: str) -> None:
+        expect(self.page.locator("body")).to_have_attribute("data-screen", name, timeout=120_000)
+
+    def on_screen(self, point: tuple[int, int]) -> tuple[float, float]:
+        """Where a pixel of the picture is seen, CSS pixels."""
+        box = self.page.locator("#picture").bounding_box()
+        assert box is not None
+        x, y = point
+        return box["x"] + (x + 0.5) / SIZE[0] * box["width"], box["y"] + (y + 0.5) / SIZE[1] * box["height"]
+
+    def tap(self, point: tuple[int, int]) -> None:
+        x, y = self.on_screen(point)
+        if self.touch:
+            self.page.touchscreen.tap(x, y)
+        else:
+            self.page.mouse.click(x, y)
+
+    def expect_preview(self, wanted: Callable[[dict[str, Any]], bool]) -> AbstractContextManager[Any]:
+        """Inside the block the page asks for a preview of such a prompt; hovering asks for others."""
+        return self.page.expect_request(
+            lambda request: request.url.endswith("/preview") and wanted(request.post_data_json)
+        )
+
+    def press(self, button: str) -> None:
+        """Press a button by its id."""
+        target = self.page.locator(f"#{button}")
+        if self.touch:
+            target.tap()
+        else:
+            target.click()
+
+    def expect_objects(self, count: int) -> None:
+        """So many objects are listed, each with its mask found."""
+        rows = self.page.locator("#objects > li[data-id]")
+        expect(rows).to_have_count(count)
+        for index in range(count):
+            expect(rows.nth(index)).to_contain_text("% of the picture")
+
+    def ink_at(self, point: tuple[int, int]) -> list[int]:
+        """RGBA that the page has drawn over a pixel of the picture."""
+        x, y = self.on_screen(point)
+        colour: list[int] = self.page.evaluate(
+            """([x, y]) => {
+                const canvas = document.getElementById('overlay');
+                const frame = canvas.getBoundingClientRect();
+                const ratio = canvas.width / frame.width;
+                const at = [(x - frame.left) * ratio, (y - frame.top) * ratio].map(Math.round);
+                return [...canvas.getContext('2d').getImageData(...at, 1, 1).data];
+            }""",
+            [x, y],
+        )
+        return colour
+
+    def job_id(self) -> str:
+        fragment: str = self.page.evaluate("location.hash")
+        return fragment.removeprefix("#job=")
+
+    def save(self, selector: str, folder: Path) -> Path:
+        """Press what starts a download, and give the file that came."""
+        with self.page.expect_download() as started:
+            self.page.locator(selector).first.click()
+        path = folder / started.value.suggested_filename
+        started.value.save_as(path)
+        return path

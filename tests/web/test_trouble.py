@@ -1,0 +1,126 @@
+"""What the page says when things go wrong. Answers that no healthy server gives are put in its mouth."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from playwright.sync_api import Route, expect
+
+from tests.web.editor import DISC, Editor
+
+
+def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> dict[str, object]:
+    return {
+        "status": status,
+        "content_type": "application/problem+json",
+        "headers": headers or {},
+        "body": json.dumps({"type": "about:blank", "title": "Problem", "status": status, "detail": detail}),
+    }
+
+
+def test_a_file_that_is_no_picture_is_explained(editor: Editor, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"not a picture at all")
+    editor.visit()
+    editor.choose(broken)
+    notice = editor.page.locator("#notice")
+    expect(notice).to_contain_text("cannot be read as a picture")
+    expect(notice).to_contain_text("JPEG, PNG and WebP")
+    editor.expect_screen("empty")
+
+
+def test_a_busy_server_is_asked_again_after_the_time_it_names(desktop: Editor, picture: Path) -> None:
+    answers = [problem(503, "Queue full", {"Retry-After": "2"})]
+
+    def answer(route: Route) -> None:
+        if answers:
+            route.fulfill(**answers.pop())
+        else:
+            route.continue_()
+
+    desktop.page.route("**/upload", answer)
+    desktop.visit()
+    desktop.choose(picture)
+    expect(desktop.page.locator("#progress-text")).to_contain_text("Trying again in 2 s")
+    desktop.expect_screen("edit")
+    assert answers == []
+
+
+def test_a_deleted_job_leads_back_to_the_start(desktop: Editor) -> None:
+    desktop.visit("#job=" + "0" * 32)
+    notice = desktop.page.locator("#notice")
+    expect(notice).to_contain_text("no longer on the server")
+    notice.get_by_role("button", name="Open a picture").click()
+    desktop.expect_screen("empty")
+    assert desktop.job_id() == ""
+
+
+def test_without_events_the_status_is_asked_for(desktop: Editor, picture: Path) -> None:
+    desktop.page.route("**/events/*", lambda route: route.abort())
+    desktop.open(picture)
+    desktop.tap(DISC)
+    desktop.expect_objects(1)
+    with desktop.page.expect_request("**/status/*"):
+        desktop.press("cut-out")
+    desktop.expect_screen("results")
+
+
+def test_a_lost_connection_is_said_and_what_was_tapped_is_asked_again(desktop: Editor, picture: Path) -> None:
+    desktop.open(picture)
+    desktop.page.context.set_offline(True)
+    desktop.tap(DISC)
+    notice = desktop.page.locator("#notice")
+    expect(notice).to_contain_text("You are offline")
+    desktop.page.context.set_offline(False)
+    desktop.expect_objects(1)
+    expect(notice).to_be_empty()
+
+
+def test_a_failed_job_is_explained_and_the_selection_kept(desktop: Editor, picture: Path) -> None:
+    desktop.open(picture)
+    desktop.tap(DISC)
+    desktop.expect_objects(1)
+    failed = {
+        "job_id": desktop.job_id(),
+        "status": "error",
+        "progress": 30,
+        "stage": "segmenting",
+        "error": "Segmentation failed for object 0: mask too small",
+    }
+    event = f"event: status\ndata: {json.dumps(failed)}\n\n"
+    desktop.page.route("**/segment*", lambda route: route.fulfill(json={"status": "processing"}))
+    desktop.page.route(
+        "**/events/*", lambda route: route.fulfill(content_type="text/event-stream", body=event)
+    )
+    desktop.press("remove")
+    desktop.expect_screen("edit")
+    notice = desktop.page.locator("#notice")
+    expect(notice).to_contain_text("Segmentation failed for object 1: mask too small")
+    expect(notice).to_contain_text("closer to the middle")
+    desktop.expect_objects(1)
+
+
+def test_only_the_newest_tap_is_drawn_when_answers_come_late(desktop: Editor, picture: Path) -> None:
+    desktop.open(picture)
+    square = [[[450, 180], [550, 180], [550, 280], [450, 280]]]
+    stale = {"score": 0.9, "area": 10_000, "bbox": [450, 180, 551, 281], "polygons": square}
+    held: list[Route] = []
+
+    def hold_the_first(route: Route) -> None:
+        if route.request.post_data_json["points"] == [[100, 100]]:
+            held.append(route)
+        else:
+            route.continue_()
+
+    desktop.page.route("**/preview", hold_the_first)
+    desktop.tap((100, 100))
+    expect(desktop.page.locator("#hint")).to_have_text("Looking…")
+    desktop.page.keyboard.press("Control+z")
+    desktop.tap(DISC)
+    assert held
+    for route in held:
+        route.fulfill(json=stale)
+    desktop.expect_objects(1)
+    assert desktop.ink_at((500, 230))[3] == 0
+    assert desktop.ink_at((DISC[0] + 30, DISC[1] + 30))[3] > 0
