@@ -1,0 +1,166 @@
+"""Examples, losses and scores of the segmentation training, on drawn pictures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from safetensors import safe_open
+
+from engine.mobile_sam.network import MobileSamDecoder, MobileSamEncoder
+from training.segmentation import Options, Trainer
+from training.segmentation_data import SegmentationSampler, correction, draw_prompt
+from training.segmentation_losses import segmentation_loss, true_iou
+from training.segmentation_model import BUNDLED, MobileSamPair, save_checkpoint
+from training.segmentation_pack import open_pack, pack_photos
+from training.segmentation_scores import mean_scores, segment_held_out
+
+
+def disc(side: int, x: float, y: float, radius: float) -> NDArray[np.bool_]:
+    rows, columns = np.mgrid[:side, :side]
+    return (columns - x) ** 2 + (rows - y) ** 2 < radius**2
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Four photographs of a bright disc, two as binary masks and two as label maps, and two to judge."""
+    rows, objects = [], []
+    for folder in ("train/images", "train/masks", "eval/segment/images", "eval/segment/masks"):
+        (tmp_path / folder).mkdir(parents=True)
+    for index in range(6):
+        mask = disc(120, 40 + 6 * index, 60, 20)[:90]
+        image = np.where(mask[..., None], (40, 200, 230), (90, 60, 20)).astype(np.uint8)
+        where = "train" if index < 4 else "eval/segment"
+        cv2.imwrite(str(tmp_path / where / f"images/{index}.png"), image)
+        values = 255 if index < 2 or index >= 4 else 3
+        cv2.imwrite(str(tmp_path / where / f"masks/{index}.png"), mask.astype(np.uint8) * values)
+        if index < 4:
+            kind, subset = ("binary", "ecssd") if index < 2 else ("labelmap", "bsds500")
+            rows.append(
+                {
+                    "image": f"train/images/{index}.png",
+                    "masks": [f"train/masks/{index}.png"],
+                    "kind": kind,
+                    "subset": subset,
+                }
+            )
+        else:
+            objects.append(
+                {
+                    "name": str(index),
+                    "image": f"images/{index}.png",
+                    "mask": f"masks/{index}.png",
+                    "click": [40 + 6 * index, 60],
+                    "subset": "drawn",
+                    "tier": "core",
+                }
+            )
+    (tmp_path / "train/manifest.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    (tmp_path / "eval/segment/index.json").write_text(json.dumps({"objects": objects}))
+    return tmp_path
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_drawn_prompt_means_its_object(seed: int) -> None:
+    mask = disc(128, 50, 70, 25)
+    for x, y, label in draw_prompt(mask, np.random.default_rng(seed)):
+        if label in (0, 1):
+            assert mask[int(y), int(x)] == bool(label)
+        elif label == 2:
+            assert abs(x - 25) < 10 and abs(y - 45) < 10
+        elif label == 3:
+            assert abs(x - 75) < 10 and abs(y - 95) < 10
+
+
+def test_correction_taps_the_middle_of_the_largest_error() -> None:
+    error = disc(32, 20, 10, 6) | disc(32, 5, 25, 3)
+    assert correction(error, 1) == (82.0, 42.0, 1)
+
+
+def test_batch_shows_each_object_under_its_tap(data: Path) -> None:
+    pack_photos(data, data / "pack.npz")
+    photos = open_pack(data / "pack.npz")
+    assert [photo.subset for photo in photos] == ["ecssd", "ecssd", "bsds500", "bsds500"]
+    batch = SegmentationSampler(photos, seed=0).batch(pictures=4, objects=3, side=64)
+    assert batch.pixels.shape == (4, 3, 64, 64) and batch.targets.shape == (12, 16, 16)
+    for row in range(12):
+        point, label = batch.points[row, 0], batch.labels[row, 0]
+        if label == 1:
+            neighbourhood = batch.targets[row, int(point[1] // 4), int(point[0] // 4)]
+            assert neighbourhood > 0
+        assert bool(batch.ambiguous[row]) == (int((batch.labels[row] != -2).sum()) == 2)
+
+
+def test_batches_are_the_same_for_the_same_seed(data: Path) -> None:
+    pack_photos(data, data / "pack.npz")
+    first, second = (SegmentationSampler(open_pack(data / "pack.npz"), 7).batch(2, 2, 64) for _ in range(2))
+    assert torch.equal(first.pixels, second.pixels) and torch.equal(first.points, second.points)
+
+
+def test_loss_prefers_the_right_mask() -> None:
+    targets = torch.from_numpy(disc(16, 8, 8, 5)).float()[None]
+    right = (8 * targets - 4)[:, None].expand(1, 4, 16, 16)
+    ambiguous = torch.tensor([True])
+    good = segmentation_loss(right, true_iou(right, targets), targets, ambiguous)
+    bad = segmentation_loss(-right, true_iou(-right, targets), targets, ambiguous)
+    assert true_iou(right, targets).tolist() == [[1.0] * 4]
+    assert float(good) < 0.3 < float(bad)
+
+
+def test_one_good_mask_suffices_for_an_ambiguous_prompt() -> None:
+    targets = torch.from_numpy(disc(16, 8, 8, 5)).float()[None]
+    right = 8 * targets - 4
+    logits = torch.stack([right, -right, right, -right], dim=1)
+    ious = true_iou(logits, targets)
+    loss = segmentation_loss(logits, ious, targets, torch.tensor([True]))
+    none = torch.stack([right, -right, -right, -right], dim=1)
+    worse = segmentation_loss(none, true_iou(none, targets), targets, torch.tensor([True]))
+    assert float(loss) < 0.6 * float(worse)
+
+
+def test_saved_checkpoint_loads_and_is_scored(data: Path) -> None:
+    torch.manual_seed(0)
+    pair = MobileSamPair(BUNDLED).eval()
+    save_checkpoint(pair, 64, data / "tiny.safetensors", {"name": "a test"})
+    with safe_open(data / "tiny.safetensors", "pt") as file:
+        metadata = file.metadata()
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    assert metadata == {"image_size": "64", "num_heads": "4", "name": "a test"}
+    assert (data / "tiny.safetensors").stat().st_size < 6e6
+    encoder = MobileSamEncoder.from_tensors(tensors, metadata)
+    decoder = MobileSamDecoder.from_tensors(tensors, metadata)
+    objects = segment_held_out(encoder, decoder, data / "eval/segment", encoder.config.image_size)
+    scores = mean_scores(objects)
+    assert set(scores) == {"all", "best candidate", "core", "drawn"}
+    assert 0 <= scores["all"] <= scores["best candidate"] <= 1
+
+
+def test_interrupted_training_goes_on_where_it_was_saved(data: Path) -> None:
+    pack_photos(data, data / "pack.npz")
+    batch = SegmentationSampler(open_pack(data / "pack.npz"), 0).batch(pictures=2, objects=2, side=64)
+    options = Options(
+        data=data,
+        minutes=1,
+        out=data / "out.safetensors",
+        run=data,
+        pictures=2,
+        objects=2,
+        threads=1,
+        evaluate_minutes=1,
+        seed=0,
+    )
+    straight = Trainer(options)
+    straight.train_step(batch)
+    straight.seconds = 20.0
+    straight.save()
+    resumed = Trainer(options)
+    resumed.resume()
+    assert (resumed.step, resumed.seconds) == (1, 20.0)
+    assert straight.train_step(batch) == pytest.approx(resumed.train_step(batch), rel=1e-3)
+    for name, value in straight.average.state_dict().items():
+        torch.testing.assert_close(resumed.average.state_dict()[name], value, rtol=1e-3, atol=1e-4)
