@@ -5,7 +5,7 @@ picture. Does not own crops, buckets or files. Tensor names and arithmetic are t
 released TorchScript checkpoint `big-lama.pt` (Suvorov et al., "Resolution-robust Large Mask
 Inpainting with Fourier Convolutions", WACV 2022; github.com/advimman/lama, Apache-2.0).
 
-The bundled small checkpoints differ from the released one by size and by two flags: a smooth
+The bundled small checkpoints differ from the released one by size and by two flags: a classical
 fill in place of zeros inside the hole (`prefill`), and a correction of it in place of the
 picture itself as the network's answer (`output`).
 """
@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from engine.errors import CheckpointError
 from engine.lama.fourier_convolution import FourierConvolution, FourierResnetBlock, Streams
 from engine.lama.pyramid_fill import fill_smoothly
+from engine.lama.shift_fill import ShiftFill
 
 _PREFIX = "model."  # the released file wraps the generator in a module called `model`
 
@@ -31,7 +32,8 @@ class Prefill(StrEnum):
     """What the network sees inside the hole."""
 
     ZEROS = "none"
-    PYRAMID = "pyramid"
+    PYRAMID = "pyramid"  # smooth colours
+    SHIFT = "shift"  # smooth colours, and detail copied from elsewhere in the picture
 
 
 class Output(StrEnum):
@@ -111,6 +113,7 @@ class LamaNetwork(nn.Module):
         super().__init__()
         self.config = config
         self.generator = _Generator(config)
+        self.shift_fill = ShiftFill() if config.prefill is Prefill.SHIFT else None  # has no weights
 
     @classmethod
     def load(cls, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> LamaNetwork:
@@ -151,16 +154,24 @@ class LamaNetwork(nn.Module):
         Returns:
             [B, 3, H, W] float32 RGB 0..1; equal to `picture` where `hole` is 0.
         """
-        return hole * self.predict(picture, hole) + (1 - hole) * picture
+        filled = self.prefill(picture, hole)
+        return hole * self.predict(filled, hole) + (1 - hole) * picture
 
-    def predict(self, picture: Tensor, hole: Tensor) -> Tensor:
-        """The generator's whole picture before compositing; arguments and answer as in `forward`."""
+    def prefill(self, picture: Tensor, hole: Tensor) -> Tensor:
+        """[B, 3, H, W] as the generator sees it: `picture` with zeros or a classical fill in the hole."""
         known = picture * (1 - hole)
         if self.config.prefill is Prefill.PYRAMID:
-            known = fill_smoothly(known, 1 - hole)
-        answer = torch.sigmoid(self.generator(torch.cat([known, hole], dim=1)))
+            return fill_smoothly(known, 1 - hole)
+        if self.shift_fill is not None:
+            shifted: Tensor = self.shift_fill(known, 1 - hole)
+            return shifted
+        return known
+
+    def predict(self, filled: Tensor, hole: Tensor) -> Tensor:
+        """The generator's whole picture before compositing, from what `prefill` answered."""
+        answer = torch.sigmoid(self.generator(torch.cat([filled, hole], dim=1)))
         if self.config.output is Output.RESIDUAL:
-            answer = torch.clamp(known + 2 * answer - 1, 0, 1)
+            answer = torch.clamp(filled + 2 * answer - 1, 0, 1)
         return answer
 
 

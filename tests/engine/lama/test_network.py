@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +24,10 @@ OURS = LamaConfig(
     blocks=1,
     local_channels=8,
     global_channels=16,
-    prefill=Prefill.PYRAMID,
+    prefill=Prefill.SHIFT,
     output=Output.RESIDUAL,
 )
+SMOOTH = replace(OURS, prefill=Prefill.PYRAMID)
 
 # TorchScript is the released file's format and OpenVINO's way in; torch 2.13 deprecates making more of it.
 torchscript = pytest.mark.filterwarnings(
@@ -110,7 +112,7 @@ def test_network_of_released_layout_answers_as_the_reference() -> None:
     assert relative_error(answer[inside], expected[inside]) <= 1e-3
 
 
-@pytest.mark.parametrize("config", [TINY, OURS], ids=["released_flags", "our_flags"])
+@pytest.mark.parametrize("config", [TINY, OURS, SMOOTH], ids=["released", "shift", "smooth"])
 def test_network_in_a_batch_answers_as_alone(config: LamaConfig) -> None:
     network = seeded_network(config)
     picture, hole = picture_and_hole(48, 64, batch=3)
@@ -120,7 +122,7 @@ def test_network_in_a_batch_answers_as_alone(config: LamaConfig) -> None:
     torch.testing.assert_close(together, alone, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("config", [TINY, OURS], ids=["released_flags", "our_flags"])
+@pytest.mark.parametrize("config", [TINY, OURS, SMOOTH], ids=["released", "shift", "smooth"])
 def test_pixels_outside_the_hole_come_back_as_they_are(config: LamaConfig) -> None:
     picture, hole = picture_and_hole(48, 64)
     with torch.inference_mode():
@@ -131,7 +133,7 @@ def test_pixels_outside_the_hole_come_back_as_they_are(config: LamaConfig) -> No
     assert answer.min() >= 0 and answer.max() <= 1
 
 
-@pytest.mark.parametrize("config", [TINY, OURS], ids=["released_flags", "our_flags"])
+@pytest.mark.parametrize("config", [TINY, OURS, SMOOTH], ids=["released", "shift", "smooth"])
 def test_pixels_inside_the_hole_do_not_matter(config: LamaConfig) -> None:
     network = seeded_network(config)
     picture, hole = picture_and_hole(48, 64)
@@ -170,7 +172,7 @@ def test_half_precision_tensors_with_metadata_load_as_single() -> None:
         name: tensor.half() if tensor.is_floating_point() else tensor
         for name, tensor in network.released_state_dict().items()
     }
-    loaded = LamaNetwork.load(halves, {"prefill": "pyramid", "output": "residual"})
+    loaded = LamaNetwork.load(halves, {"prefill": "shift", "output": "residual"})
     assert loaded.config == OURS
     assert {parameter.dtype for parameter in loaded.parameters()} == {torch.float32}
     picture, hole = picture_and_hole(48, 64)
@@ -201,7 +203,7 @@ def test_metadata_that_is_not_understood_is_refused() -> None:
 
 
 @torchscript
-@pytest.mark.parametrize("config", [TINY, OURS], ids=["released_flags", "our_flags"])
+@pytest.mark.parametrize("config", [TINY, OURS], ids=["released", "shift"])
 def test_exported_network_answers_as_eager_at_other_sizes(config: LamaConfig) -> None:
     openvino = pytest.importorskip("openvino")
     network = seeded_network(config)
