@@ -92,7 +92,7 @@ class PromptDecoder:
     [B, M, L, L] and predicted IoU [B, M]; at most `max_rows` objects go into one run of it.
     """
 
-    def __init__(self, network: Network, image_size: int, max_rows: int = 64) -> None:
+    def __init__(self, network: Network, image_size: int, max_rows: int = 16) -> None:
         self._network = network
         self._image_size = image_size
         self._max_rows = max_rows
