@@ -10,24 +10,17 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Mapping
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from engine.types import Device
+
 
 class SettingsError(Exception):
     """A setting is unknown or out of range; the message names it and says how to mend it."""
-
-
-class Device(StrEnum):
-    """Where the networks run."""
-
-    AUTO = "auto"
-    CPU = "cpu"
-    CUDA = "cuda"
 
 
 def _user_cache() -> Path:

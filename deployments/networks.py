@@ -10,6 +10,7 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from engine.checkpoints import Checkpoint, NetworkName, load_checkpoint
@@ -18,6 +19,8 @@ from engine.lama.network import LamaNetwork
 from engine.mobile_sam.config import MobileSamConfig
 from engine.mobile_sam.network import MobileSamDecoder, MobileSamEncoder
 from engine.mobile_sam.segment import PictureEncoder, PromptDecoder
+from engine.runtime import Runtime, RuntimeOptions, build_runtime
+from engine.types import FillTask, ImageEmbedding, ObjectPrompt, PixelBox, RgbImage
 from settings import Settings
 
 log = logging.getLogger("ray.serve")
@@ -50,50 +53,61 @@ class LoadedInpainter:
 
 
 def load_encoder(settings: Settings) -> LoadedEncoder:
-    """MobileSAM's image encoder, warmed up.
+    """MobileSAM's image encoder, ready to be called.
 
     Raises:
         CheckpointError: the checkpoint cannot be used; the message says how to mend it.
+        ExecutionError: the device that the settings name is not to be had here.
     """
     checkpoint = _checkpoint(settings, NetworkName.MOBILE_SAM, settings.mobile_sam_checkpoint)
-    image_size = MobileSamConfig.from_tensors(checkpoint.tensors, checkpoint.metadata).image_size
     module = MobileSamEncoder.from_tensors(checkpoint.tensors, checkpoint.metadata)
-    run = _eager(module)
-    return LoadedEncoder(PictureEncoder(run, image_size), checkpoint.digest, _describe(checkpoint))
+    side = MobileSamConfig.from_tensors(checkpoint.tensors, checkpoint.metadata).image_size
+    options = _options(settings, checkpoint, "mobile_sam_encoder")
+    run = build_runtime(module, (torch.zeros(2, 3, side, side),), ((0,),), options)
+    encoder = PictureEncoder(run, side)
+    encoder.encode([RgbImage(np.zeros((8, 8, 3), np.uint8))])  # the first call allocates
+    return LoadedEncoder(encoder, checkpoint.digest, _describe(checkpoint, run))
 
 
 def load_decoder(settings: Settings) -> LoadedDecoder:
-    """MobileSAM's prompt and mask decoder, warmed up.
+    """MobileSAM's prompt and mask decoder, ready to be called.
 
     Raises:
         CheckpointError: the checkpoint cannot be used; the message says how to mend it.
+        ExecutionError: the device that the settings name is not to be had here.
     """
     checkpoint = _checkpoint(settings, NetworkName.MOBILE_SAM, settings.mobile_sam_checkpoint)
-    image_size = MobileSamConfig.from_tensors(checkpoint.tensors, checkpoint.metadata).image_size
+    config = MobileSamConfig.from_tensors(checkpoint.tensors, checkpoint.metadata)
     module = MobileSamDecoder.from_tensors(checkpoint.tensors, checkpoint.metadata)
-    return LoadedDecoder(PromptDecoder(_eager(module), image_size), image_size, _describe(checkpoint))
+    channels, grid = config.decoder.dim, config.grid
+    example = (torch.zeros(2, channels, grid, grid), torch.ones(2, 3, 2), torch.ones(2, 3, dtype=torch.int64))
+    options = _options(settings, checkpoint, "mobile_sam_decoder")
+    run = build_runtime(module, example, ((0,), (0, 1), (0, 1)), options)
+    decoder = PromptDecoder(run, config.image_size)
+    blank = ImageEmbedding(np.zeros((channels, grid, grid), np.float32), 8, 8)
+    decoder.decode([(blank, [ObjectPrompt(points=((1.0, 1.0),), labels=(1,))])])
+    return LoadedDecoder(decoder, config.image_size, _describe(checkpoint, run))
 
 
 def load_inpainter(settings: Settings) -> LoadedInpainter:
-    """LaMa's generator, warmed up.
+    """LaMa's generator, ready to be called.
 
     Raises:
         CheckpointError: the checkpoint cannot be used; the message says how to mend it.
+        ExecutionError: the device that the settings name is not to be had here.
     """
     checkpoint = _checkpoint(settings, NetworkName.LAMA, settings.lama_checkpoint)
     module = LamaNetwork.load(checkpoint.tensors, checkpoint.metadata)
-    return LoadedInpainter(Inpainter(_eager(module)), _describe(checkpoint))
-
-
-def _eager(module):
-    module.eval()
-
-    def run(*arrays):
-        with torch.inference_mode():
-            out = module(*(torch.from_numpy(a) for a in arrays))
-        return tuple(o.numpy() for o in (out if isinstance(out, tuple) else (out,)))
-
-    return run
+    side = settings.inpaint_sizes[0]
+    example = (torch.full((2, 3, side, side), 0.5), torch.zeros(2, 1, side, side))
+    run = build_runtime(module, example, ((0, 2, 3), (0, 2, 3)), _options(settings, checkpoint, "lama"))
+    inpainter = Inpainter(run)
+    for size in settings.inpaint_sizes:
+        hole = np.zeros((size, size), np.bool_)
+        hole[size // 2, size // 2] = True
+        pixels = np.zeros((size, size, 3), np.uint8)
+        inpainter.fill([FillTask(PixelBox(0, 0, size, size), 1.0, pixels, hole)])
+    return LoadedInpainter(inpainter, _describe(checkpoint, run))
 
 
 def _checkpoint(settings: Settings, network: NetworkName, configured: Path | None) -> Checkpoint:
@@ -107,11 +121,21 @@ def _checkpoint(settings: Settings, network: NetworkName, configured: Path | Non
     return checkpoint
 
 
-def _describe(checkpoint: Checkpoint) -> dict[str, str]:
+def _options(settings: Settings, checkpoint: Checkpoint, name: str) -> RuntimeOptions:
+    return RuntimeOptions(
+        name=name,
+        weights_digest=checkpoint.digest,
+        cache_dir=settings.cache_dir / "compiled",
+        device=settings.device,
+        threads=settings.threads,
+    )
+
+
+def _describe(checkpoint: Checkpoint, run: Runtime) -> dict[str, str]:
     return {
         "checkpoint": checkpoint.origin.value,
         "name": checkpoint.metadata.get("name", checkpoint.path.name),
         "digest": checkpoint.digest,
-        "device": "cpu",
-        "backend": "torch",
+        "device": run.device,
+        "backend": run.backend,
     }

@@ -11,9 +11,18 @@ after orientation and resizing), unless a field says otherwise. Boxes are half o
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
+
+
+class Device(StrEnum):
+    """Where a network runs; AUTO is a GPU if torch sees one."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
 
 
 @dataclass(frozen=True, slots=True)

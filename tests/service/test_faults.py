@@ -5,32 +5,28 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Callable
 
 import httpx
 import pytest
-from ray.serve.context import _get_global_client
 
+from tests.conftest import Service
 from tests.service.pictures import DISC, SQUARE, segment, upload, wait
 
 
-def replica_pids(deployment: str) -> set[int]:
-    """Process ids of a deployment's running replicas."""
-    details = _get_global_client().get_serve_details()
-    replicas = details["applications"]["tapcut"]["deployments"][deployment]["replicas"]
-    return {replica["pid"] for replica in replicas if replica["state"] == "RUNNING" and replica["pid"]}
-
-
-def until(condition: object, seconds: float, what: str) -> None:
+def until(condition: Callable[[], object], seconds: float, what: str) -> None:
     deadline = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
+    while not condition():
         assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
         time.sleep(0.05)
 
 
 @pytest.mark.parametrize("deployment", ["JobRunner", "LamaInpainter", "PromptDecoder", "ResultComposer"])
-def test_jobs_end_ready_although_a_replica_is_killed(api: httpx.Client, deployment: str) -> None:
+def test_jobs_end_ready_although_a_replica_is_killed(
+    api: httpx.Client, service: Service, deployment: str
+) -> None:
     jobs = [upload(api)["job_id"] for _ in range(4)]
-    until(lambda: replica_pids(deployment), 60, f"{deployment} runs")
+    until(lambda: service.replicas(deployment), 60, f"{deployment} runs")
     for job_id in jobs:
         segment(api, job_id, coordinates_list=[list(DISC), list(SQUARE)])
 
@@ -39,11 +35,11 @@ def test_jobs_end_ready_although_a_replica_is_killed(api: httpx.Client, deployme
         return any(stage not in ("queued", "ready") for stage in stages)
 
     until(is_at_work, 30, "a job is being processed")
-    killed = replica_pids(deployment)
+    killed = service.replicas(deployment)
     for pid in killed:
         os.kill(pid, signal.SIGKILL)
     for job_id in jobs:
         status = wait(api, job_id, seconds=120)
         assert status["status"] == "ready", status
         assert {"cropped_0.png", "cropped_1.png", "full_inpainted.png"} <= set(status["files"])
-    until(lambda: replica_pids(deployment) - killed, 60, f"{deployment} is replaced")
+    until(lambda: service.replicas(deployment) - killed, 60, f"{deployment} is replaced")

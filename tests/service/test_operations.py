@@ -7,7 +7,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from settings import Settings
+from tests.conftest import Service
 from tests.service.pictures import DISC, finished, png_bytes, scene, segment, upload, wait
 
 
@@ -107,8 +107,8 @@ def test_repeated_segment_with_its_key_runs_once(api: httpx.Client) -> None:
 
 
 @pytest.fixture
-def embeddings(service_settings: Settings) -> Path:
-    return service_settings.work_dir / ".embeddings"
+def embeddings(service: Service) -> Path:
+    return service.work_dir / ".embeddings"
 
 
 def test_embedding_is_computed_at_upload_shared_and_goes_with_its_last_job(
@@ -131,10 +131,10 @@ def test_embedding_is_computed_at_upload_shared_and_goes_with_its_last_job(
     assert not own.exists()
 
 
-def test_cleanup_during_processing_leaves_nothing(api: httpx.Client, service_settings: Settings) -> None:
+def test_cleanup_during_processing_leaves_nothing(api: httpx.Client, service: Service) -> None:
     job_id = upload(api)["job_id"]
     segment(api, job_id, coordinates_list=[list(DISC)] * 6)
-    folder = service_settings.work_dir / job_id
+    folder = service.work_dir / job_id
     assert folder.is_dir()
     assert api.delete(f"/cleanup/{job_id}").status_code == 200
     assert api.get(f"/status/{job_id}").status_code == 404
