@@ -75,8 +75,9 @@ def read_photo(data: bytes | Path, *, max_pixels: int, max_side: int) -> Photo:
             _refuse_too_many_pixels(width, height, max_pixels)
             notes = [] if not _is_animated(opened) else ["first frame of an animation"]
             target = _fit(width, height, max_side)
-            # Lets the JPEG decoder skip work: it halves while still twice as large as needed.
-            opened.draft(None, (2 * target[0], 2 * target[1]))
+            # Lets the JPEG decoder skip work: it halves while still twice as large as needed, to
+            # within a pixel of rounding.
+            opened.draft(None, (2 * target[0] - 1, 2 * target[1] - 1))
             opened.load()
             orientation = _orientation(opened, notes)
             picture = flatten_to_base(opened, notes)
@@ -93,7 +94,7 @@ def read_photo(data: bytes | Path, *, max_pixels: int, max_side: int) -> Photo:
             width, height = height, width
         if is_scaled:
             notes.append(f"scaled down from {width} x {height}")
-        pixels = np.array(picture, dtype=np.uint8)
+        pixels = np.asarray(picture, dtype=np.uint8)
         pixels.flags.writeable = False
         return Photo(RgbImage(pixels), width, height, label, tuple(notes))
 
@@ -125,7 +126,7 @@ def read_mask(data: bytes, width: int, height: int) -> MaskRegion:
 
 def picture_digest(image: RgbImage) -> str:
     """Hex name (64 digits) of a picture's content: the same size and pixels give the same name."""
-    digest = hashlib.blake2b(digest_size=32)
+    digest = hashlib.sha256()
     digest.update(f"rgb {image.width} {image.height} ".encode())
     digest.update(np.ascontiguousarray(image.pixels).data)
     return digest.hexdigest()

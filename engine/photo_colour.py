@@ -53,7 +53,7 @@ def convert_to_srgb(picture: Image.Image, icc_profile: bytes | None, notes: list
             notes.append("unusable ICC profile ignored")
     if picture.mode == "CMYK":
         notes.append("CMYK converted to sRGB without a profile")
-    return picture.convert("RGB")
+    return _as_rgb(picture)
 
 
 def _apply_profile(picture: Image.Image, icc_profile: bytes, notes: list[str]) -> Image.Image:
@@ -70,12 +70,16 @@ def _apply_profile(picture: Image.Image, icc_profile: bytes, notes: list[str]) -
         profile, ImageCms.createProfile("sRGB"), mode, "RGB", ImageCms.Intent.RELATIVE_COLORIMETRIC
     )
     if mode != "CMYK" and _is_identity(transform, mode):
-        return picture.convert("RGB")
+        return _as_rgb(picture)
     converted = ImageCms.applyTransform(picture, transform)
     if converted is None:
         raise ValueError("the profile was not applied")
     notes.append("ICC profile converted to sRGB")
     return converted
+
+
+def _as_rgb(picture: Image.Image) -> Image.Image:
+    return picture if picture.mode == "RGB" else picture.convert("RGB")  # converting always copies
 
 
 def _is_identity(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:

@@ -14,12 +14,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.regions import reframed, seen_from, tight_box
+from engine.regions import reframed, seen_from, tight_box, tiles
 from engine.types import Fill, FillTask, PixelBox, RefinedObject, RemovalPlan, RgbImage, WeightRegion
 
 DEFAULT_SIZES = (256, 512)
 DEFAULT_CONTEXT = 0.25
 _LEAST_CONTEXT_PX = 48
+_TILE_PX = 256
 
 
 def plan_removal(
@@ -72,13 +73,15 @@ def composite(image: RgbImage, parts: Sequence[tuple[FillTask, Fill, WeightRegio
     """
     pixels = image.pixels.copy()
     for task, fill, weight in parts:
-        if weight.box.width and weight.box.height:
-            target = pixels[weight.box.slices]
-            share = weight.pixels.astype(np.uint16)[..., None]
-            mixed = target * (255 - share) + _fill_at(task, fill, weight.box) * share
-            # x / 255 to nearest for all x up to 255 * 255, without a division.
-            mixed += 128
-            target[...] = (mixed + (mixed >> 8)) >> 8
+        if not weight.pixels.size:
+            continue
+        filled, target = _fill_at(task, fill, weight.box), pixels[weight.box.slices]
+        for tile in tiles(weight.box.width, weight.box.height, _TILE_PX):
+            share = weight.pixels[tile.slices]
+            if share.min() == 255:
+                target[tile.slices] = filled[tile.slices]
+            elif share.any():
+                target[tile.slices] = _mixed(target[tile.slices], filled[tile.slices], share)
     pixels.flags.writeable = False
     return RgbImage(pixels)
 
@@ -223,6 +226,16 @@ def _task(image: RgbImage, crop: PixelBox, holes: Sequence[WeightRegion], side: 
         hole.astype(np.uint8), 0, side - height, 0, side - width, cv2.BORDER_REFLECT_101
     )
     return FillTask(crop, scale, square.astype(np.uint8, copy=False), opened_square.astype(np.bool_))
+
+
+def _mixed(under: NDArray[np.uint8], over: NDArray[np.uint8], share: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    wide = share.astype(np.uint16)[..., None]
+    total: NDArray[np.uint16] = under * (255 - wide) + over * wide
+    # x / 255 to nearest for all x up to 255 * 255, without a division.
+    total += 128
+    total += total >> 8
+    total >>= 8
+    return total.astype(np.uint8)
 
 
 def _shown_size(crop: PixelBox, scale: float) -> tuple[int, int]:
