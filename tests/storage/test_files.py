@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storage.errors import BadKey
@@ -63,6 +63,7 @@ def test_other_texts_are_refused(key: str) -> None:
         check_key(key)
 
 
+@settings(deadline=None, database=None)
 @given(st.text(alphabet=st.sampled_from("./a10\\\0 ~") | st.characters()))
 def test_no_accepted_name_leaves_its_folder(name: str) -> None:
     try:

@@ -9,14 +9,14 @@ from storage.job_queue import Delivery
 from storage.lease_keeper import LeaseKeeper
 from tests.storage.samples import Store, until
 
-LEASE_S = 0.3
+LEASE_S = 0.6
 
 
 async def test_lease_is_kept_while_the_event_loop_is_blocked(store: Store) -> None:
     started = await store.started("one")
     with LeaseKeeper(store.url, "one", LEASE_S) as keeper:
         keeper.add(started.delivery)
-        time.sleep(3 * LEASE_S)
+        time.sleep(2 * LEASE_S)
         assert await store.queue.reclaim("two", int(LEASE_S * 1000)) == []
         assert not keeper.lost(started.delivery)
         assert keeper.alive

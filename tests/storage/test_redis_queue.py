@@ -248,10 +248,17 @@ async def test_give_back_hands_on_at_once_and_counts_no_try(store: Store) -> Non
 
 async def test_heartbeat_renews_the_lease(store: Store) -> None:
     started = await store.started("one")
-    for _ in range(10):
-        await asyncio.sleep(LEASE_MS / 3000)
-        assert await store.queue.heartbeat([started.delivery]) == {started.delivery}
-        assert await store.queue.reclaim("two", LEASE_MS) == []
+
+    async def idle_over_a_minute() -> int:
+        arguments = (redis_keys.QUEUE, redis_keys.GROUP, "-", "+", 1)
+        return len(await store.connection.client.xpending_range(*arguments, idle=60_000))
+
+    await store.connection.client.xclaim(
+        redis_keys.QUEUE, redis_keys.GROUP, "one", 0, [started.delivery.entry_id], idle=3_600_000
+    )
+    assert await idle_over_a_minute() == 1
+    assert await store.queue.heartbeat([started.delivery]) == {started.delivery}
+    assert await idle_over_a_minute() == 0
 
 
 async def test_the_group_is_made_again_when_it_vanished(store: Store) -> None:
@@ -297,3 +304,14 @@ async def test_begin_of_a_delivery_that_another_reclaimed_is_nothing_to_do(store
     stolen = await reclaimed(store, "quick")
     assert await store.queue.begin(slow) is None
     assert (await store.committed(await store.begun(stolen))).state is JobState.READY
+
+
+async def test_a_late_report_of_the_run_before_is_refused(store: Store) -> None:
+    before = await store.started()
+    await store.committed(before)
+    await store.enqueued(before.job.id)
+    with pytest.raises(LeaseLost):
+        await store.queue.report(before.job.id, before.attempt, "late", 99)
+    with pytest.raises(LeaseLost):
+        await store.queue.commit(before.delivery, before.attempt, "{}", {})
+    assert (await store.jobs.get(before.job.id)).progress == 0
