@@ -84,6 +84,7 @@ def create_api(backend: Backend) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url="/openapi.json",
+        generate_unique_id_function=lambda route: route.name,
     )
     app.add_middleware(RequestContext)
     problems.install(app)
@@ -246,13 +247,14 @@ def _add_results(app: FastAPI, backend: Backend) -> None:
         """The same as `/status`, as server-sent events on every change, until the job ends."""
         return await stream_events(backend, job_id, work_dir_name)
 
-    @app.api_route(
-        "/download/{job_id}/{filename}",
-        methods=["GET", "HEAD"],
-        tags=["workflow"],
-        response_class=Response,
-        responses={**_refusals(404, 416, 503), **documents.FILE_ANSWERS},
-    )
+    described: dict[str, Any] = {
+        "tags": ["workflow"],
+        "response_class": Response,
+        "responses": {**_refusals(404, 416, 503), **documents.FILE_ANSWERS},
+    }
+
+    @app.head("/download/{job_id}/{filename}", operation_id="download_head", **described)
+    @app.get("/download/{job_id}/{filename}", **described)
     async def download(job_id: JobId, filename: str) -> Response:
         """One artifact; `archive.zip` is all of them. Resumable by `Range`."""
         return await send_file(backend, await backend.jobs.get(job_id), filename)
