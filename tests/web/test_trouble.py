@@ -19,15 +19,21 @@ def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> 
     }
 
 
-def test_a_file_that_is_no_picture_is_explained(editor: Editor, tmp_path: Path) -> None:
+def square_mask(x: int, y: int) -> dict[str, object]:
+    """A preview's answer: a square of 101 pixels whose first corner is (x, y)."""
+    ring = [[x, y], [x + 100, y], [x + 100, y + 100], [x, y + 100]]
+    return {"score": 0.9, "area": 10_201, "bbox": [x, y, x + 101, y + 101], "polygons": [ring]}
+
+
+def test_a_file_that_is_no_picture_is_explained(desktop: Editor, tmp_path: Path) -> None:
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"not a picture at all")
-    editor.visit()
-    editor.choose(broken)
-    notice = editor.page.locator("#notice")
+    desktop.visit()
+    desktop.choose(broken)
+    notice = desktop.page.locator("#notice")
     expect(notice).to_contain_text("cannot be read as a picture")
     expect(notice).to_contain_text("JPEG, PNG and WebP")
-    editor.expect_screen("empty")
+    desktop.expect_screen("empty")
 
 
 def test_a_busy_server_is_asked_again_after_the_time_it_names(desktop: Editor, picture: Path) -> None:
@@ -103,15 +109,13 @@ def test_a_failed_job_is_explained_and_the_selection_kept(desktop: Editor, pictu
 
 def test_only_the_newest_tap_is_drawn_when_answers_come_late(desktop: Editor, picture: Path) -> None:
     desktop.open(picture)
-    square = [[[450, 180], [550, 180], [550, 280], [450, 280]]]
-    stale = {"score": 0.9, "area": 10_000, "bbox": [450, 180, 551, 281], "polygons": square}
     held: list[Route] = []
 
     def hold_the_first(route: Route) -> None:
         if route.request.post_data_json["points"] == [[100, 100]]:
             held.append(route)
         else:
-            route.continue_()
+            route.fulfill(json=square_mask(150, 170))
 
     desktop.page.route("**/preview", hold_the_first)
     desktop.tap((100, 100))
@@ -120,7 +124,7 @@ def test_only_the_newest_tap_is_drawn_when_answers_come_late(desktop: Editor, pi
     desktop.tap(DISC)
     assert held
     for route in held:
-        route.fulfill(json=stale)
+        route.fulfill(json=square_mask(450, 180))
     desktop.expect_objects(1)
     assert desktop.ink_at((500, 230))[3] == 0
-    assert desktop.ink_at((DISC[0] + 30, DISC[1] + 30))[3] > 0
+    assert desktop.ink_at((DISC[0] + 30, DISC[1]))[3] > 0

@@ -33,26 +33,26 @@ def test_removing_a_tapped_object_gives_the_picture_without_it(
 
 
 def test_cutting_out_two_objects_gives_both_and_a_zip_of_all(
-    editor: Editor, picture: Path, tmp_path: Path
+    phone: Editor, picture: Path, tmp_path: Path
 ) -> None:
-    editor.open(picture)
-    editor.tap(DISC)
-    editor.expect_objects(1)
-    editor.press("another")
-    editor.tap(SQUARE)
-    editor.expect_objects(2)
-    editor.press("cut-out")
-    editor.expect_screen("results")
+    phone.open(picture)
+    phone.tap(DISC)
+    phone.expect_objects(1)
+    phone.press("another")
+    phone.tap(SQUARE)
+    phone.expect_objects(2)
+    phone.press("cut-out")
+    phone.expect_screen("results")
 
-    expect(editor.page.locator("#cutouts img")).to_have_count(2)
-    archive = editor.save("#result-actions button:has-text('zip')", tmp_path)
+    expect(phone.page.locator("#cutouts img")).to_have_count(2)
+    archive = phone.save("#result-actions button:has-text('zip')", tmp_path)
     with zipfile.ZipFile(archive) as packed:
         assert {"cropped_0.png", "cropped_1.png"} <= set(packed.namelist())
         with packed.open("cropped_1.png") as file:
             cut_out = Image.open(file)
             assert cut_out.mode == "RGBA"
             assert cut_out.getchannel("A").getextrema() == (0, 255)
-    one = editor.save("#files li:nth-child(2) a[download]", tmp_path)
+    one = phone.save("#files li:nth-child(2) a[download]", tmp_path)
     assert one.name == "two shapes-cut-out-2.png"
 
 
@@ -76,6 +76,24 @@ def test_a_point_is_sent_in_pixels_of_the_original_whatever_the_zoom(desktop: Ed
         desktop.press("zoom-in")
     with desktop.expect_preview(lambda prompt: prompt["points"] == [[300, 250]]):
         desktop.tap((300, 250))
+
+
+def test_two_fingers_zoom_and_select_nothing(phone: Editor, picture: Path) -> None:
+    phone.open(picture)
+    fingers = phone.page.context.new_cdp_session(phone.page)
+
+    def touch(kind: str, *places: tuple[float, float]) -> None:
+        points = [{"x": x, "y": y, "id": finger} for finger, (x, y) in enumerate(places)]
+        fingers.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    x, y = phone.on_screen(DISC)
+    touch("touchStart", (x - 20, y))
+    touch("touchStart", (x - 20, y), (x + 20, y))
+    touch("touchMove", (x - 60, y), (x + 60, y))
+    touch("touchEnd")
+    expect(phone.page.locator("#zoom-fit")).to_have_text("300%")
+    phone.expect_objects(0)
+    assert np.abs(np.array(phone.on_screen(DISC)) - (x, y)).max() < 2
 
 
 def test_holding_a_finger_leaves_a_part_out(phone: Editor, picture: Path) -> None:

@@ -1,12 +1,12 @@
 /** Brings the parts of the page together: who listens to whom. */
 
 import { Api, NetworkError } from './api.js';
-import { byId } from './dom.js';
+import { byId, make } from './dom.js';
 import { hintText } from './hints.js';
 import { watchIntake } from './intake.js';
-import { jobInAddress } from './memory.js';
+import { jobInAddress, recallLast } from './memory.js';
 import { watchModels } from './models.js';
-import { hideNotice, showNotice } from './notices.js';
+import { hideNotice, say, showNotice } from './notices.js';
 import { ObjectList } from './object_list.js';
 import { Selection } from './objects.js';
 import { colourOf } from './palette.js';
@@ -55,6 +55,7 @@ function render() {
   toolbar.render();
   const hint = hintText(selection, previews, mayHover.matches);
   if (byId('hint').textContent !== hint) byId('hint').textContent = hint;
+  if (session.screen === 'edit') say(hint);
 }
 
 /** @param {string} name @param {(detail: any) => void} listener @param {EventTarget} source */
@@ -68,7 +69,9 @@ on(selection, 'change', () => {
   render();
 });
 on(previews, 'change', render);
-on(previews, 'failure', ({ error }) => tell(explain(error), error instanceof NetworkError ? askAgain : null));
+on(previews, 'failure', ({ error, object }) => {
+  if (!previews.foundNothing(object)) tell(explain(error), error instanceof NetworkError ? askAgain : null);
+});
 
 on(stage, 'tap', ({ point, label }) => {
   previews.leave();
@@ -92,8 +95,10 @@ on(session, 'screen', () => {
   document.body.dataset.screen = screen;
   stage.enabled = screen === 'edit';
   if (screen !== 'empty') hideNotice();
+  else byId('continue').hidden = true;
   if (screen === 'edit') byId('stage').focus({ preventScroll: true });
   if (screen === 'empty' && before !== 'start') byId('choose').focus({ preventScroll: true });
+  if (screen === 'results') say('Done. The results can be downloaded.');
   if (screen === 'results') byId('results-title').focus({ preventScroll: true });
   render();
 });
@@ -104,6 +109,7 @@ on(session, 'picture', ({ url, width, height }) => {
 on(session, 'progress', ({ title, text, fraction }) => {
   byId('progress-title').textContent = title;
   byId('progress-text').textContent = text;
+  say(text.replace(/, \d+ %$/, ''));
   const bar = byId('progress');
   bar.style.setProperty('--done', String(fraction));
   bar.setAttribute('aria-valuenow', String(Math.round(fraction * 100)));
@@ -153,5 +159,23 @@ addEventListener('online', askAgain);
 
 const jobId = jobInAddress();
 if (jobId) session.resume(jobId);
-else session.startOver();
+else {
+  session.begin();
+  offerLast();
+}
+
+/** The picture that was left without being deleted, as long as the server still has it. */
+async function offerLast() {
+  const last = recallLast();
+  if (!last) return;
+  try {
+    await api.status(last.jobId);
+  } catch {
+    return;
+  }
+  const button = byId('continue');
+  button.replaceChildren(make('span', {}, `Continue with ${last.name}`));
+  button.hidden = false;
+  button.addEventListener('click', () => session.resume(last.jobId), { once: true });
+}
 watchModels(api);

@@ -9,10 +9,11 @@
 export function hintText(selection, previews, mouse) {
   const { objects, current } = selection;
   const tap = mouse ? 'Click' : 'Tap';
+  const lost = objects.findIndex((object) => previews.foundNothing(object));
+  if (lost >= 0) return `Nothing found for object ${lost + 1}. Undo, and ${tap.toLowerCase()} nearer to its middle`;
   if (!objects.length) return `${tap} an object`;
   if (!current) return `${tap} another object`;
   if (previews.isPending(current)) return 'Looking…';
-  if (previews.failureOf(current)) return `Nothing found there. Undo, and ${tap.toLowerCase()} nearer to the middle`;
   if (!previews.maskOf(current)) return '';
   const number = objects.indexOf(current) + 1;
   if (current.points.length <= 1) {

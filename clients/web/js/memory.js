@@ -30,17 +30,23 @@ export function remember(what) {
   }
 }
 
+/** @returns {Remembered | null} the picture that was last worked on and not deleted */
+export function recallLast() {
+  try {
+    const what = JSON.parse(localStorage.getItem(KEY) ?? 'null');
+    return typeof what?.jobId === 'string' && typeof what.name === 'string' ? what : null;
+  } catch {
+    return null;
+  }
+}
+
 /**
  * @param {string} jobId
  * @returns {Remembered | null}
  */
 export function recall(jobId) {
-  try {
-    const what = JSON.parse(localStorage.getItem(KEY) ?? 'null');
-    return what?.jobId === jobId ? what : null;
-  } catch {
-    return null;
-  }
+  const last = recallLast();
+  return last?.jobId === jobId ? last : null;
 }
 
 export function forget() {

@@ -26,6 +26,15 @@ export function showNotice(text, advice, action) {
   box.replaceChildren(icon('alert'), words, close);
 }
 
+/**
+ * Said to those who listen instead of looking.
+ * @param {string} text
+ */
+export function say(text) {
+  const spoken = byId('spoken');
+  if (spoken.textContent !== text) spoken.textContent = text;
+}
+
 export function hideNotice() {
   box.replaceChildren();
 }

@@ -16,6 +16,8 @@ import { pause } from './follow.js';
 /** At most one hover request in this time, and never two under way. */
 const HOVER_EVERY_MS = 120;
 
+/** So many answers to hovering are kept: a tap there then shows its mask at once. */
+const GLIMPSES = 40;
 /** Candidates that differ by less than this share of their area are no choice. */
 const SAME_AREA = 0.05;
 /** The server refuses smaller masks. */
@@ -33,6 +35,8 @@ export class Previews extends EventTarget {
     this.jobId = null;
     /** @type {Map<string, Preview>} */
     this.answers = new Map();
+    /** @type {Map<string, Preview>} of places hovered over, the oldest first */
+    this.glimpses = new Map();
     /** @type {Map<number, {key: string, abort: AbortController}>} by object */
     this.pending = new Map();
     /** @type {Map<string, unknown>} errors by prompt */
@@ -49,6 +53,7 @@ export class Previews extends EventTarget {
     for (const { abort } of this.pending.values()) abort.abort();
     this.pending.clear();
     this.answers.clear();
+    this.glimpses.clear();
     this.failures.clear();
     this.leave();
     this.jobId = jobId;
@@ -92,6 +97,15 @@ export class Previews extends EventTarget {
   }
 
   /**
+   * @param {SelectedObject} object
+   * @returns {boolean} the server looked and found no object: a job with it would fail
+   */
+  foundNothing(object) {
+    const error = this.failureOf(object);
+    return error instanceof ApiError && error.status === 422;
+  }
+
+  /**
    * Asks for what is not known yet, and drops what is no longer wanted.
    * @param {readonly SelectedObject[]} objects
    */
@@ -105,6 +119,8 @@ export class Previews extends EventTarget {
     }
     for (const object of objects) {
       const key = keyOf(object);
+      const glimpse = this.glimpses.get(key);
+      if (glimpse) this.answers.set(key, glimpse);
       if (!this.answers.has(key) && !this.failures.has(key) && !this.pending.has(object.id)) this.#ask(object, key);
     }
   }
@@ -166,12 +182,14 @@ export class Previews extends EventTarget {
       const jobId = this.jobId;
       this.hoverWish = null;
       const prompt = { points: [wish], labels: [/** @type {const} */ (1)], box: null };
-      const known = this.answers.get(keyOf(prompt));
+      const key = keyOf(prompt);
+      const known = this.answers.get(key) ?? this.glimpses.get(key);
       const started = performance.now();
       try {
         const preview = known ?? (await this.api.preview(jobId, prompt, AbortSignal.timeout(8000)));
         if (jobId !== this.jobId) break;
-        this.answers.set(keyOf(prompt), preview);
+        this.glimpses.set(key, preview);
+        if (this.glimpses.size > GLIMPSES) this.glimpses.delete([...this.glimpses.keys()][0]);
         if (this.over) {
           this.hovered = { point: wish, preview };
           this.#changed();

@@ -15,7 +15,7 @@ const ADVICE = {
   404: 'Pictures are kept for a limited time. Open it again to start afresh.',
   409: 'It is still working on your last request. Wait for it to finish.',
   413: 'Make the picture smaller and try again.',
-  422: 'Undo the last step and tap closer to the middle of the object.',
+  422: 'Change the selection and try again.',
   429: 'Too many requests at once. Wait a moment and try again.',
   503: 'The server is busy. Wait a moment and try again.',
 };

@@ -56,6 +56,8 @@ export class Results extends EventTarget {
     const removed = this.shown.find((item) => !item.cutout);
     if (removed) showComparison(originalUrl, removed.url);
     this.#showWarnings(status);
+    const until = new Date(status.expires_at ?? NaN);
+    byId('kept').textContent = Number.isNaN(until.getTime()) ? '' : `Kept on the server until ${clock(until)}.`;
     this.#render();
     if (this.view === 'removed') sweep();
   }
@@ -76,19 +78,21 @@ export class Results extends EventTarget {
       blob,
       cutout,
       url: URL.createObjectURL(blob),
-      title: cutout ? `Object ${number}` : 'Without the selection',
+      title: cutout ? `Object ${number}` : 'Clean picture',
       saveName: `${this.stem}-${cutout ? `cut-out-${number}` : 'removed'}.${extension}`,
     };
   }
 
   /** @param {JobStatus} status */
   #showWarnings(status) {
-    const warnings = (status.objects ?? []).flatMap((object, i) =>
-      (object.warnings ?? []).map((warning) => `Object ${i + 1}: ${warning}`),
+    const doubtful = (status.objects ?? []).filter((object) => object.warnings?.length);
+    const rows = doubtful.map(({ index = 0, warnings = [] }) =>
+      make('li', {}, make('b', {}, `Object ${index + 1}: `), `${warnings.join('; ')}.`),
     );
     const box = byId('warnings');
-    box.hidden = !warnings.length;
-    box.replaceChildren(...warnings.flatMap((warning, i) => (i ? [make('br'), warning] : [warning])));
+    box.hidden = !rows.length;
+    const title = rows.length > 1 ? `Look closely at ${rows.length} objects` : 'Look closely at the outline';
+    box.replaceChildren(make('summary', {}, title), make('ul', {}, ...rows));
   }
 
   #render() {
@@ -109,12 +113,12 @@ export class Results extends EventTarget {
     const choose = () => {
       this.view = view;
       this.#render();
-      /** @type {HTMLElement | null} */ (byId('result-tabs').querySelector('[aria-checked="true"]'))?.focus();
+      /** @type {HTMLElement | null} */ (byId('result-tabs').querySelector('[aria-pressed="true"]'))?.focus();
       this.dispatchEvent(new Event('view'));
     };
     return make(
       'button',
-      { type: 'button', role: 'radio', 'aria-checked': String(chosen), on: { click: choose } },
+      { type: 'button', 'aria-pressed': String(chosen), on: { click: choose } },
       TITLES[view],
     );
   }
@@ -177,6 +181,15 @@ export class Results extends EventTarget {
       this.onError(error);
     }
   }
+}
+
+/** @param {Date} date @returns {string} the time, and the day where it is not today */
+function clock(date) {
+  const today = date.toDateString() === new Date().toDateString();
+  const soon = date.getTime() - Date.now() < 6 * 86_400_000;
+  const time = /** @type {const} */ ({ hour: 'numeric', minute: '2-digit' });
+  if (today) return date.toLocaleString([], time);
+  return date.toLocaleString([], soon ? { weekday: 'long', ...time } : { day: 'numeric', month: 'long' });
 }
 
 /** @param {string} file */

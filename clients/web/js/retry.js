@@ -32,3 +32,12 @@ export async function withRetries(request, signal, onWait) {
     }
   }
 }
+
+/**
+ * @param {number} secondsLeft
+ * @param {Error} error
+ */
+export function waitText(secondsLeft, error) {
+  const why = error instanceof ApiError ? 'The server is busy.' : 'The connection broke.';
+  return `${why} Trying again in ${secondsLeft} s`;
+}

@@ -9,13 +9,13 @@
  * @typedef {import('./types.js').JobStatus} JobStatus
  */
 
-import { ApiError, newIdempotencyKey, wirePrompt } from './api.js';
-import { follow } from './follow.js';
+import { ApiError, wirePrompt } from './api.js';
 import { maskPng } from './mask_raster.js';
 import { forget, recall, remember, setJobInAddress } from './memory.js';
+import { openPicture } from './opened_picture.js';
 import { explain, explainJob } from './problems.js';
-import { withRetries } from './retry.js';
-import { stageText } from './stage_text.js';
+import { followJob, runJob } from './run_job.js';
+import { sendPicture } from './send_picture.js';
 
 export class Session extends EventTarget {
   /** @type {Screen} */
@@ -49,22 +49,16 @@ export class Session extends EventTarget {
     const { signal } = this.#abort;
     this.name = file.name || 'picture.png';
     this.#go('uploading');
-    this.#progress('Opening', 'Sending the picture', 0);
-    const local = URL.createObjectURL(file);
-    this.#showLocal(local, signal);
-    const key = newIdempotencyKey();
-    const send = () =>
-      this.api.upload(file, this.name, key, (sent) => this.#progress('Opening', sentText(sent), sent * 0.9), signal);
+    const local = this.#showLocal(file, signal);
     try {
-      const answer = await withRetries(send, signal, (left, error) => this.#wait('Opening', left, error));
-      await this.#enter(answer.job_id, answer.width, answer.height, signal);
+      await this.#enter(await sendPicture(this.api, file, this.name, signal, this.#report), signal);
       this.#go('edit');
     } catch (error) {
       if (signal.aborted) return;
       this.#go('empty');
       this.#problem(error, () => this.open(file));
     } finally {
-      URL.revokeObjectURL(local);
+      local.then((picture) => picture && URL.revokeObjectURL(picture.url));
     }
   }
 
@@ -79,14 +73,12 @@ export class Session extends EventTarget {
       const status = await this.api.status(jobId, signal);
       this.name = known?.name ?? 'picture';
       this.view = known?.view ?? 'removed';
-      await this.#enter(jobId, 0, 0, signal);
+      await this.#enter(jobId, signal);
       this.selection.load(known?.selection ?? null);
-      if (status.status === 'processing') await this.#follow(signal);
-      else if (status.status === 'ready') this.#finish(status);
-      else {
-        this.#go('edit');
-        if (status.status === 'error') this.#failed(status);
-      }
+      if (status.status === 'uploaded') return this.#go('edit');
+      if (status.status === 'processing') this.#go('processing');
+      const running = status.status === 'processing' ? followJob(this.api, jobId, signal, this.#report) : status;
+      this.#end(await running);
     } catch (error) {
       if (signal.aborted) return;
       if (this.screen !== 'edit') this.#go('empty');
@@ -103,22 +95,20 @@ export class Session extends EventTarget {
     const { signal } = this.#abort;
     this.view = outputs.includes('full_inpainted') ? 'removed' : 'cutouts';
     this.#remember();
-    const wire = objects.map((object) => {
-      const mask = object.choice === null ? null : this.previews.maskOf(object);
-      return mask ? { mask: maskPng(mask, this.width, this.height) } : wirePrompt(object);
-    });
-    const key = newIdempotencyKey();
+    const wire = objects.map((object) => this.#wire(object));
     this.#go('processing');
-    this.#progress('Working', 'Sending the selection', 0);
     try {
-      const send = () => this.api.segment(jobId, wire, outputs, key).catch(unlessRunning);
-      await withRetries(send, signal, (left, error) => this.#wait('Working', left, error));
-      await this.#follow(signal);
+      this.#end(await runJob(this.api, jobId, wire, outputs, signal, this.#report));
     } catch (error) {
       if (signal.aborted) return;
       this.#go('edit');
       this.#problem(error, () => this.run(outputs));
     }
+  }
+
+  /** Nothing is open yet. */
+  begin() {
+    this.#go('empty');
   }
 
   /** Back from the results to the selection. */
@@ -132,84 +122,54 @@ export class Session extends EventTarget {
     this.#go('empty');
   }
 
-  /** @param {AbortSignal} signal */
-  async #follow(signal) {
-    const jobId = /** @type {string} */ (this.jobId);
-    this.#go('processing');
-    /** @type {JobStatus | null} */
-    let latest = null;
-    const status = await follow(
-      this.api,
-      jobId,
-      signal,
-      (now) => {
-        latest = now;
-        this.#progress('Working', stageText(now), now.progress / 100);
-      },
-      (connected) => {
-        if (!connected) this.#progress('Connection lost', 'The work goes on. Trying to reach the server…', (latest?.progress ?? 0) / 100);
-      },
-    );
-    if (status.status === 'ready') this.#finish(status);
-    else {
-      this.#go('edit');
-      this.#failed(status);
-    }
-  }
-
-  /** @param {JobStatus} status */
-  #finish(status) {
-    this.#emit('results', { status });
-  }
-
   /** The results are fetched and drawn. */
   showResults() {
     this.#go('results');
   }
 
-  /** @param {JobStatus} status */
-  #failed(status) {
+  /** @param {JobStatus} status of a job that has come to its end */
+  #end(status) {
+    if (status.status === 'ready') return this.#emit('results', { status });
+    this.#go('edit');
     this.#emit('problem', { explanation: explainJob(status.error), retry: null });
   }
 
+  /** @param {import('./types.js').SelectedObject} object */
+  #wire(object) {
+    const mask = object.choice === null ? null : this.previews.maskOf(object);
+    return mask ? { mask: maskPng(mask, this.width, this.height) } : wirePrompt(object);
+  }
+
   /**
+   * From here on this job is the one at hand. Its original.png is the frame of all coordinates.
    * @param {string} jobId
-   * @param {number} width 0: as large as the file says
-   * @param {number} height
    * @param {AbortSignal} signal
    */
-  async #enter(jobId, width, height, signal) {
-    const url = URL.createObjectURL(await this.api.file(jobId, 'original.png', signal));
-    const image = new Image();
-    image.src = url;
-    await image.decode();
-    if (signal.aborted) throw new DOMException('Cancelled', 'AbortError');
+  async #enter(jobId, signal) {
+    const original = await openPicture(await this.api.file(jobId, 'original.png', signal));
+    if (signal.aborted) {
+      URL.revokeObjectURL(original.url);
+      throw new DOMException('Cancelled', 'AbortError');
+    }
     this.jobId = jobId;
-    this.width = width || image.naturalWidth;
-    this.height = height || image.naturalHeight;
-    this.originalUrl = url;
+    this.width = original.width;
+    this.height = original.height;
+    this.originalUrl = original.url;
     this.previews.reset(jobId);
     setJobInAddress(jobId);
-    this.#emit('picture', { url, width: this.width, height: this.height });
+    this.#emit('picture', original);
     this.selection.reset();
   }
 
   /**
-   * The picture at once, before the server has it; where this browser cannot show it, the server's copy comes later.
-   * @param {string} url
+   * The picture at once, before the server has it. Where this browser cannot show it, the server's copy comes later.
+   * @param {File} file
    * @param {AbortSignal} signal
    */
-  async #showLocal(url, signal) {
-    const image = new Image();
-    image.src = url;
-    try {
-      await image.decode();
-    } catch {
-      return;
-    }
-    if (!signal.aborted && !this.jobId) {
-      this.#emit('picture', { url, width: image.naturalWidth, height: image.naturalHeight });
-    }
+  async #showLocal(file, signal) {
+    const local = await openPicture(file).catch(() => null);
+    if (local && !signal.aborted && !this.jobId) this.#emit('picture', local);
+    return local;
   }
 
   /** Drops the picture at hand, on the server too. */
@@ -247,16 +207,8 @@ export class Session extends EventTarget {
     this.#emit('screen');
   }
 
-  /** @param {string} title @param {string} text @param {number} fraction */
-  #progress(title, text, fraction) {
-    this.#emit('progress', { title, text, fraction });
-  }
-
-  /** @param {string} title @param {number} left @param {Error} error */
-  #wait(title, left, error) {
-    const why = error instanceof ApiError ? 'The server is busy.' : 'The connection broke.';
-    this.#progress(title, `${why} Trying again in ${left} s`, 0);
-  }
+  /** @type {import('./run_job.js').Report} */
+  #report = (title, text, fraction) => this.#emit('progress', { title, text, fraction });
 
   /** @param {unknown} error @param {() => void} retry */
   #problem(error, retry) {
@@ -269,11 +221,3 @@ export class Session extends EventTarget {
     this.dispatchEvent(new CustomEvent(name, { detail }));
   }
 }
-
-/** @param {unknown} error another page of the same picture may have begun: its job is followed then */
-function unlessRunning(error) {
-  if (!(error instanceof ApiError && error.status === 409)) throw error;
-}
-
-/** @param {number} sent */
-const sentText = (sent) => (sent < 1 ? `Sending the picture, ${Math.round(sent * 100)} %` : 'Reading the picture');

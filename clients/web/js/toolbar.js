@@ -41,8 +41,8 @@ export class Toolbar {
   /** @param {boolean} leavingOut */
   setLeavingOut(leavingOut) {
     this.stage.leavingOut = leavingOut;
-    byId('tool-add').setAttribute('aria-checked', String(!leavingOut));
-    byId('tool-leave-out').setAttribute('aria-checked', String(leavingOut));
+    byId('tool-add').setAttribute('aria-pressed', String(!leavingOut));
+    byId('tool-leave-out').setAttribute('aria-pressed', String(leavingOut));
   }
 
   render() {
@@ -50,7 +50,8 @@ export class Toolbar {
     byId('undo', HTMLButtonElement).disabled = !canUndo;
     byId('redo', HTMLButtonElement).disabled = !canRedo;
     byId('another', HTMLButtonElement).disabled = !current;
-    for (const id of ['remove', 'cut-out']) byId(id, HTMLButtonElement).disabled = !objects.length;
+    const lost = objects.some((object) => this.previews.foundNothing(object));
+    for (const id of ['remove', 'cut-out']) byId(id, HTMLButtonElement).disabled = !objects.length || lost;
     if (!current && this.stage.leavingOut) this.setLeavingOut(false);
     byId('tool-leave-out', HTMLButtonElement).disabled = !current;
     this.#renderSizes();
@@ -73,14 +74,13 @@ export class Toolbar {
         'button',
         {
           type: 'button',
-          role: 'radio',
-          'aria-checked': String(index === chosen),
+          'aria-pressed': String(index === chosen),
           on: { click: () => this.selection.choose(index) },
         },
         names[index],
       ),
     );
-    box.replaceChildren('Outline', make('div', { class: 'segmented', role: 'radiogroup', 'aria-label': 'Outline' }, ...buttons));
+    box.replaceChildren('Outline', make('div', { class: 'segmented' }, ...buttons));
     if (focused) buttons[chosen]?.focus();
   }
 

@@ -46,6 +46,7 @@
  * @property {(Candidate & {index?: number, warnings?: string[]})[]} [objects]
  * @property {string[]} [files]
  * @property {string | null} [error]
+ * @property {string} [expires_at]  ISO 8601
  *
  * @typedef {'masks' | 'cropped' | 'inpainted' | 'full_inpainted'} Output
  *

@@ -11,7 +11,7 @@
  * @property {() => void} cancel  what had begun is not to be
  * @property {(x: number, y: number) => void} hover
  * @property {() => void} leave
- * @property {(factor: number, x: number, y: number) => void} zoom
+ * @property {(factor: number, x: number, y: number, fromX: number, fromY: number) => void} zoom  about a place that may move
  * @property {(dx: number, dy: number) => void} pan
  */
 
@@ -119,8 +119,9 @@ export class Gestures {
     if (!other) return;
     const was = Math.hypot(before.x - other.x, before.y - other.y);
     const is = Math.hypot(after.x - other.x, after.y - other.y);
-    this.intents.pan((after.x - before.x) / 2, (after.y - before.y) / 2);
-    if (was > 0) this.intents.zoom(is / was, (after.x + other.x) / 2, (after.y + other.y) / 2);
+    // One change, not a move and then a zoom: a picture that is wholly seen cannot be moved, only both at once.
+    const [x, y] = [(after.x + other.x) / 2, (after.y + other.y) / 2];
+    this.intents.zoom(was > 0 ? is / was : 1, x, y, (before.x + other.x) / 2, (before.y + other.y) / 2);
   }
 
   /**
@@ -159,7 +160,7 @@ export class Gestures {
     const unit = event.deltaMode === WheelEvent.DOM_DELTA_LINE ? 16 : 1;
     const place = this.#place(event);
     if (event.ctrlKey || event.metaKey) {
-      this.intents.zoom(Math.exp(-event.deltaY * unit * 0.01), place.x, place.y);
+      this.intents.zoom(Math.exp(-event.deltaY * unit * 0.01), place.x, place.y, place.x, place.y);
     } else {
       this.intents.pan(-event.deltaX * unit, -event.deltaY * unit);
     }

@@ -44,7 +44,7 @@ export class Stage extends EventTarget {
       cancel: () => this.#update({ dragged: null }),
       hover: (x, y) => this.#hover(x, y),
       leave: () => this.#emit('leave'),
-      zoom: (factor, x, y) => this.#move(() => this.view.zoomAt(factor, x, y)),
+      zoom: (...change) => this.#move(() => this.view.zoomAt(...change)),
       pan: (dx, dy) => this.#move(() => this.view.pan(dx, dy)),
     });
     frame.addEventListener('keydown', (event) => this.#onKey(event));

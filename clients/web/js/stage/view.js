@@ -36,15 +36,18 @@ export class View {
   }
 
   /**
+   * What lies at (`fromX`, `fromY`) comes to lie at (`screenX`, `screenY`).
    * @param {number} factor
-   * @param {number} screenX stays where it is
+   * @param {number} screenX
    * @param {number} screenY
+   * @param {number} [fromX] default: stays where it is
+   * @param {number} [fromY]
    */
-  zoomAt(factor, screenX, screenY) {
+  zoomAt(factor, screenX, screenY, fromX = screenX, fromY = screenY) {
     const next = Math.min(Math.max(this.scale * factor, this.fitScale), this.fitScale * MAX_ZOOM);
     const ratio = next / this.scale;
-    this.x = screenX - (screenX - this.x) * ratio;
-    this.y = screenY - (screenY - this.y) * ratio;
+    this.x = screenX - (fromX - this.x) * ratio;
+    this.y = screenY - (fromY - this.y) * ratio;
     this.scale = next;
     this.settle();
   }
