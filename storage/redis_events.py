@@ -13,7 +13,9 @@ import logging
 from collections.abc import AsyncGenerator
 from typing import Any
 
-from redis import exceptions
+from redis import asyncio as redis_asyncio
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
 from storage import redis_keys
 from storage.redis_connection import RedisConnection
@@ -24,27 +26,31 @@ _RETRY_S = 0.25
 
 
 class RedisEvents:
-    """Wakes the readers of a job on each change. One per process and event loop."""
+    """Wakes the readers of a job on each change. One per process and event loop.
+
+    It listens to the events of all jobs. Following only those with readers would need a second task
+    that writes to the connection, which redis-py's reconnection does not survive (measured with
+    8.1.0, November 2026); an event is a few dozen bytes, about ten a job.
+    """
 
     def __init__(self, connection: RedisConnection) -> None:
-        self._redis = connection
+        self._url = connection.url
         self._readers: dict[str, set[asyncio.Event]] = {}  # by channel
-        self._pubsub: Any = None
-        self._changed = asyncio.Lock()  # one change of the subscription at a time
         self._listener: asyncio.Task[None] | None = None
 
-    async def subscribe(self, job_id: str, wake_s: float = 5.0) -> AsyncGenerator[None]:
+    async def subscribe(self, job_id: str, wake_s: float = 5.0) -> AsyncGenerator[None, None]:
         """Yield at once, after each change of the job, and at least every `wake_s`; never ends.
 
         Changes that come while the reader is busy are one. Also yields when Redis is away: it is
-        the reader's `get` that raises.
+        the reader's `get` that raises. Close the generator (`aclose`) when done with it.
         """
         channel = redis_keys.EVENTS + job_id
         woken = asyncio.Event()
         readers = self._readers.setdefault(channel, set())
         readers.add(woken)
+        if self._listener is None or self._listener.done():
+            self._listener = asyncio.create_task(self._listen(), name="job events")
         try:
-            await self._follow(channel)
             while True:
                 yield
                 with contextlib.suppress(TimeoutError):
@@ -54,7 +60,6 @@ class RedisEvents:
             readers.discard(woken)
             if not readers and self._readers.get(channel) is readers:
                 del self._readers[channel]
-                await self._unfollow(channel)
 
     async def close(self) -> None:
         """Stop listening; subscribers then only wake by the clock."""
@@ -64,41 +69,34 @@ class RedisEvents:
                 await self._listener
             self._listener = None
 
-    async def _follow(self, channel: str) -> None:
-        if self._listener is None or self._listener.done():
-            self._listener = asyncio.create_task(self._listen(), name="job events")
-        async with self._changed:
-            if self._pubsub is not None:  # else the listener subscribes to all when it connects
-                with contextlib.suppress(exceptions.RedisError, OSError):
-                    await self._pubsub.subscribe(channel)
-
-    async def _unfollow(self, channel: str) -> None:
-        async with self._changed:
-            if self._pubsub is not None and channel not in self._readers:
-                with contextlib.suppress(exceptions.RedisError, OSError):
-                    await self._pubsub.unsubscribe(channel)
-
     async def _listen(self) -> None:
         while True:
-            pubsub: Any = self._redis.client.pubsub()
             try:
-                async with self._changed:
-                    # One channel that nobody writes to keeps the connection when no job is followed.
-                    await pubsub.subscribe(redis_keys.EVENTS, *self._readers)
-                    self._pubsub = pubsub
-                while True:
-                    self._wake(await pubsub.get_message(timeout=30.0))
-            except (exceptions.RedisError, OSError) as error:
+                await self._listen_until_broken()
+            except Exception as error:  # whatever ends a connection, the next one may do
                 logger.warning("Job events interrupted: %s", error)
-            finally:
-                self._pubsub = None
-                with contextlib.suppress(exceptions.RedisError, OSError):
-                    await pubsub.aclose()
             await asyncio.sleep(_RETRY_S)
 
+    async def _listen_until_broken(self) -> None:
+        client = redis_asyncio.Redis.from_url(
+            self._url, decode_responses=True, protocol=2, retry=Retry(NoBackoff(), 0)
+        )
+        pubsub: Any = client.pubsub()
+        try:
+            await pubsub.psubscribe(redis_keys.EVENTS + "*")
+            while True:
+                self._wake(await pubsub.get_message(timeout=30.0))
+        finally:
+            await pubsub.aclose()
+            await client.aclose()
+
     def _wake(self, message: Any) -> None:
-        # A "subscribe" message wakes too: it says that from here on nothing is missed, at first and
-        # after each reconnection.
-        if message is not None and message["type"] in ("message", "subscribe"):
+        if message is None:
+            return
+        if message["type"] == "psubscribe":  # at first and after each loss: something may have been missed
+            for readers in self._readers.values():
+                for woken in readers:
+                    woken.set()
+        else:
             for woken in self._readers.get(message["channel"], ()):
                 woken.set()

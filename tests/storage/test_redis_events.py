@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from storage import redis_keys
 from storage.jobs import JobState
 from storage.redis_events import RedisEvents
 from tests.storage.samples import Store, new_id, until
@@ -54,22 +55,40 @@ async def test_many_readers_share_one_connection(store: Store, events: RedisEven
     for started in jobs:
         await store.committed(started)
     await asyncio.wait_for(asyncio.gather(*readers), 10)
-    await until(lambda: _channels(store, 1))
 
 
-async def _channels(store: Store, count: int) -> bool:
-    return len(await store.connection.client.pubsub_channels("tapcut:*")) == count
+async def _listening(store: Store) -> bool:
+    return int(await store.connection.client.pubsub_numpat()) == 1
+
+
+async def test_readers_come_and_go_while_the_connection_is_cut(store: Store, events: RedisEvents) -> None:
+    ids = [new_id() for _ in range(5)]
+
+    async def read_for_a_while(job_id: str) -> None:
+        for _ in range(10):
+            changes = events.subscribe(job_id, wake_s=60)
+            await anext(changes)
+            await anext(changes)  # a change, or the listener's return
+            await changes.aclose()
+
+    readers = [asyncio.create_task(read_for_a_while(job_id)) for job_id in ids * 4]
+    while not all(reader.done() for reader in readers):
+        await store.connection.client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+        for job_id in ids:
+            await store.connection.client.publish(redis_keys.EVENTS + job_id, "")
+        await asyncio.sleep(0.005)
+    await asyncio.wait_for(asyncio.gather(*readers), 30)
 
 
 async def test_reader_lives_through_a_lost_connection(store: Store, events: RedisEvents) -> None:
     started = await store.started()
     seen: list[str] = []
     reader = asyncio.create_task(follow(store, events, started.job.id, seen))
-    await until(lambda: _channels(store, 2))
+    await until(lambda: _listening(store))
     for _ in range(3):
         assert await store.connection.client.execute_command("CLIENT", "KILL", "TYPE", "pubsub") == 1
         before = len(seen)
-        await until(lambda: _channels(store, 2))
+        await until(lambda: _listening(store))
         await until(lambda before=before: len(seen) > before)  # what was missed meanwhile is read
     await store.committed(started)
     await asyncio.wait_for(reader, 10)
@@ -80,7 +99,7 @@ async def test_reader_of_a_deleted_job_is_woken(store: Store, events: RedisEvent
     woken = 0
     changes = events.subscribe(job_id, wake_s=60)
     await anext(changes)
-    await until(lambda: _channels(store, 2))
+    await until(lambda: _listening(store))
 
     async def count() -> None:
         nonlocal woken
@@ -95,7 +114,6 @@ async def test_reader_of_a_deleted_job_is_woken(store: Store, events: RedisEvent
     counting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await counting
-    await until(lambda: _channels(store, 1))
 
 
 async def test_reader_wakes_by_the_clock_without_events(store: Store, events: RedisEvents) -> None:
