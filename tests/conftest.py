@@ -59,7 +59,8 @@ def service() -> Iterator[Service]:
     settings = {
         "PORT": str(port),
         "WORK_DIR": str(folder / "jobs"),
-        "CACHE_DIR": str(folder / "cache"),
+        # Kept between sessions: converting the networks takes longer than all else of a start.
+        "CACHE_DIR": str(Path(tempfile.gettempdir()) / "tapcut-test-cache"),
         "CHECKPOINT_DOWNLOAD": "false",
         "LEASE_S": "2",
         "MAX_UPLOAD_MB": "2",

@@ -1,6 +1,7 @@
 """What every request and answer carries: a request id, security headers, one access line in the log.
 
-Owns no routes. Plain ASGI, so that streamed bodies pass through untouched.
+Owns no routes. Plain ASGI, so that streamed bodies pass through untouched. The id is the one that
+Ray Serve's proxy gives each request (or takes from its `X-Request-ID`) and returns with the answer.
 """
 
 from __future__ import annotations
@@ -15,12 +16,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 log = logging.getLogger("ray.serve")
 
-_ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _JOB_IN_PATH = re.compile(rb"[0-9a-f]{32}")
 
 
 class RequestContext:
-    """Gives each request an id (the client's own `X-Request-ID`, where it is sane) and logs it once."""
+    """Hands each request's id to the routes and logs the request once."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -30,8 +30,7 @@ class RequestContext:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        offered = Headers(scope=scope).get("x-request-id", "")
-        request_id = offered if _ACCEPTABLE_ID.fullmatch(offered) else uuid.uuid4().hex
+        request_id = Headers(scope=scope).get("x-request-id") or uuid.uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
         started, status = time.perf_counter(), 0
 
@@ -40,7 +39,6 @@ class RequestContext:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
-                headers["X-Request-ID"] = request_id
                 headers["X-Content-Type-Options"] = "nosniff"
                 headers["Referrer-Policy"] = "no-referrer"
             await send(message)

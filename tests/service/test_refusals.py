@@ -175,22 +175,25 @@ def test_full_queue_refuses_with_retry_after_and_accepts_nothing(api: httpx.Clie
     jobs = [upload(api)["job_id"] for _ in range(4)]
     waiting: list[str] = []
     refused: httpx.Response | None = None
-    # The limit is 12 waiting jobs; heavy ones keep the runner busy while the queue fills.
-    for number in range(30):
-        job_id = jobs[number] if number < len(jobs) else upload(api)["job_id"]
-        answer = api.post("/segment", params={"job_id": job_id}, json={"coordinates_list": [list(DISC)] * 8})
-        if answer.status_code == 503:
-            refused = answer
-            assert api.get(f"/status/{job_id}").json()["status"] == "uploaded"
-            break
-        waiting.append(job_id)
-    assert refused is not None, "30 jobs were accepted"
-    assert_problem(refused, 503, "queue is full")
-    assert int(refused.headers["retry-after"]) > 0
-    positions = [api.get(f"/status/{job_id}").json()["queue_position"] for job_id in waiting[-3:]]
-    assert positions == sorted(positions) and all(position for position in positions)
-    for job_id in waiting:
-        assert api.delete(f"/cleanup/{job_id}").status_code == 200
+    try:
+        # The limit is 12 waiting jobs; heavy ones keep the runner busy while the queue fills.
+        for number in range(30):
+            job_id = jobs[number] if number < len(jobs) else upload(api)["job_id"]
+            order = {"coordinates_list": [list(DISC)] * 8}
+            answer = api.post("/segment", params={"job_id": job_id}, json=order)
+            if answer.status_code == 503:
+                refused = answer
+                assert api.get(f"/status/{job_id}").json()["status"] == "uploaded"
+                break
+            waiting.append(job_id)
+        assert refused is not None, "30 jobs were accepted"
+        assert_problem(refused, 503, "queue is full")
+        assert int(refused.headers["retry-after"]) > 0
+        positions = [api.get(f"/status/{job_id}").json()["queue_position"] for job_id in waiting[-3:]]
+        assert all(positions) and positions == sorted(positions)
+    finally:
+        for job_id in waiting:
+            api.delete(f"/cleanup/{job_id}")
 
 
 def test_unknown_address_and_method_are_problems(api: httpx.Client) -> None:
