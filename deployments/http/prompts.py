@@ -31,7 +31,7 @@ class ReadSegment:
 
 
 def to_prompt(
-    fields: PromptFields, *, width: int, height: int, normalized: bool, where: str = ""
+    fields: PromptFields, *, width: int, height: int, normalized: bool, where: str = "points"
 ) -> ObjectPrompt:
     """The engine's prompt in pixels of a picture of `width` x `height`.
 
@@ -44,7 +44,7 @@ def to_prompt(
             return x, y
         if not (0 <= x <= 1 and 0 <= y <= 1):
             raise FieldsRefusedError(
-                f"{where}points: ({x:g}, {y:g}) is not within 0..1 although normalized is true"
+                f"{where}: ({x:g}, {y:g}) is not within 0..1 although normalized is true"
             )
         return x * (width - 1), y * (height - 1)
 
@@ -57,7 +57,7 @@ def to_prompt(
     try:
         validate_prompt(prompt, width, height)
     except PromptError as error:
-        raise FieldsRefusedError(f"{where}{error}") from error
+        raise FieldsRefusedError(f"{where}: {error}") from error
     return prompt
 
 
@@ -79,7 +79,7 @@ def read_segment(
         if spec.mask is not None:
             own_masks[index] = spec.mask
         if spec.points or spec.box is not None:
-            where = f"objects.{index}." if body.objects is not None else f"coordinates_list.{index}."
+            where = f"objects.{index}" if body.objects is not None else f"coordinates_list.{index}"
             prompt = to_prompt(spec, width=width, height=height, normalized=body.normalized, where=where)
         objects.append(
             ObjectRequest(points=prompt.points, labels=prompt.labels, box=prompt.box, mask_key=None)
