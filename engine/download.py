@@ -2,7 +2,6 @@
 
 Owns locking between processes, resuming, verification and the memory of a recent failure. Knows
 nothing of networks or checkpoints: the caller says which address, which MD5 and where to keep it.
-Linux and macOS only, for `flock`.
 
 Beside the target `name` lie `name.part` (bytes so far), `name.lock` and `name.failed` (why the
 last try failed; its modification time says when).
@@ -10,7 +9,6 @@ last try failed; its modification time says when).
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import http.client
 import logging
@@ -21,8 +19,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -30,6 +27,7 @@ from typing import BinaryIO
 from tqdm import tqdm
 
 from engine.errors import CheckpointError
+from engine.file_lock import only_process
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +86,7 @@ def download_once(
     failure = target.with_name(target.name + ".failed")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _only_process(target.with_name(target.name + ".lock")):
+        with only_process(target.with_name(target.name + ".lock"), f"fetching {target.name}"):
             if has_md5(target, md5):
                 return target
             if target.exists():
@@ -106,18 +104,6 @@ def download_once(
     except OSError as error:
         raise DownloadError(f"cannot keep {target}: {error.strerror or error}") from error
     return target
-
-
-@contextmanager
-def _only_process(lock_file: Path) -> Iterator[None]:
-    """The lock goes with the process that holds it, so a killed download blocks nobody."""
-    with lock_file.open("wb") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            log.info("another process is fetching %s; waiting for it", lock_file.stem)
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
 
 
 def _refuse_after_failure(failure: Path, remember_failure_s: float) -> None:

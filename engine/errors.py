@@ -23,3 +23,7 @@ class MaskTooSmallError(EngineError):
 
 class CheckpointError(EngineError):
     """A checkpoint is missing, damaged or of another architecture; the message says how to mend it."""
+
+
+class ExecutionError(EngineError):
+    """A network cannot be executed as asked on this machine; the message says what to set instead."""

@@ -1,0 +1,43 @@
+"""Execution by torch itself, on a GPU or a CPU."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+
+class TorchRuntime:
+    """A module called eagerly; stateless, so concurrent callers do not meet.
+
+    `bf16` computes in bfloat16 where autocast allows it. `threads` sets torch's threads for the
+    whole process, 0 leaves them.
+    """
+
+    backend = "torch"
+
+    def __init__(self, module: torch.nn.Module, device: str, *, bf16: bool, threads: int) -> None:
+        if device == "cpu" and threads:
+            torch.set_num_threads(threads)
+        self.device = device
+        self._module = module.to(device)
+        self._bf16 = bf16
+
+    def __call__(self, *inputs: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+        """See `engine.runtime.Runtime`."""
+        with torch.inference_mode(), torch.autocast(self.device, torch.bfloat16, enabled=self._bf16):
+            answer = self._module(*(_as_tensor(array).to(self.device) for array in inputs))
+            outputs = answer if isinstance(answer, tuple) else (answer,)
+            return tuple(_as_array(tensor) for tensor in outputs)
+
+
+def _as_tensor(array: NDArray[Any]) -> torch.Tensor:
+    # torch refuses to promise that it will not write, so it warns of read-only arrays: those are copied.
+    return torch.from_numpy(np.require(array, requirements=["C", "W"]))
+
+
+def _as_array(tensor: torch.Tensor) -> NDArray[Any]:
+    exact = tensor.float() if tensor.is_floating_point() else tensor
+    return exact.cpu().numpy()

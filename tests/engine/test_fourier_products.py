@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from engine.fourier_products import replace_transforms
+from engine.silent_openvino import openvino
+
+
+class ThereAndBack(nn.Module):
+    """A filter in the frequency domain."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = x.shape[-2:]
+        parts = torch.view_as_real(torch.fft.rfftn(x, dim=(-2, -1), norm="ortho"))
+        parts = torch.relu(parts)
+        mixed = torch.view_as_complex(parts.contiguous())
+        return torch.fft.irfftn(mixed, s=(height, width), dim=(-2, -1), norm="ortho")
+
+
+class OneAxis(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.view_as_real(torch.fft.rfft(x, dim=-1))
+
+
+def convert(module: nn.Module) -> Any:
+    example = torch.randn(2, 3, 6, 8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        traced = torch.jit.trace(module, example, check_trace=False)
+        shape = openvino.PartialShape([-1, 3, -1, -1])
+        return openvino.convert_model(traced, example_input=example, input=[shape])
+
+
+def run(model: Any, x: Tensor) -> np.ndarray:
+    compiled = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    return np.array(compiled([x.numpy()])[0])
+
+
+@pytest.fixture(scope="module")
+def rewritten() -> Any:
+    model = convert(ThereAndBack())
+    assert replace_transforms(model) == 2
+    assert not any("DFT" in node.get_type_name() for node in model.get_ops())
+    return openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+
+
+@pytest.mark.parametrize(
+    "shape", [(2, 3, 6, 8), (1, 3, 8, 6), (3, 3, 5, 7), (1, 3, 7, 64), (1, 3, 65, 2), (1, 3, 1, 1)]
+)
+def test_products_answer_as_the_transforms_at_any_size(rewritten: Any, shape: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(shape)
+    np.testing.assert_allclose(rewritten([x.numpy()])[0], ThereAndBack()(x).numpy(), atol=3e-6)
+
+
+def test_a_transform_over_other_axes_is_left_as_it_is() -> None:
+    model = convert(OneAxis())
+    assert replace_transforms(model) == 0
+    x = torch.randn(1, 3, 4, 10)
+    np.testing.assert_allclose(run(model, x), OneAxis()(x).numpy(), atol=1e-5)

@@ -1,0 +1,278 @@
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from engine.errors import ExecutionError
+from engine.runtime import Backend, Device, Precision, Runtime, RuntimeOptions, build_runtime
+
+BACKENDS = [Backend.TORCH, Backend.OPENVINO]
+
+
+class Mixer(nn.Module):
+    """Two inputs of two types, two outputs, weights: [B, N, 4] and indices [B, N] -> [B, N, 3], [B, 3]."""
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.table = nn.Embedding(5, 4)
+        self.linear = nn.Linear(4, 3)
+
+    def forward(self, values: Tensor, kinds: Tensor) -> tuple[Tensor, Tensor]:
+        mixed = self.linear(values + self.table(kinds))
+        return mixed, mixed.mean(1)
+
+
+class Outlandish(nn.Module):
+    """Computes what no OpenVINO operation does."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.special.bessel_j0(x)
+
+
+class Moody(nn.Module):
+    """Answers otherwise each time, as a wrong conversion would."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return x * self.calls
+
+
+EXAMPLE = (torch.randn(2, 3, 4), torch.zeros(2, 3, dtype=torch.int64))
+DYNAMIC = ((0, 1), (0, 1))
+
+
+def build(module: nn.Module | None = None, **options: object) -> Runtime:
+    defaults = {"name": "mixer", "weights_digest": "0", "device": Device.CPU, "threads": 1}
+    return build_runtime(module or Mixer(), EXAMPLE, DYNAMIC, RuntimeOptions(**(defaults | options)))  # type: ignore[arg-type]
+
+
+def call(batch: int, points: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal((batch, points, 4), dtype=np.float32), rng.integers(0, 5, (batch, points))
+
+
+def expected(values: np.ndarray, kinds: np.ndarray, seed: int = 0) -> tuple[np.ndarray, ...]:
+    with torch.no_grad():
+        return tuple(tensor.numpy() for tensor in Mixer(seed)(torch.tensor(values), torch.tensor(kinds)))
+
+
+def assert_same(
+    answers: tuple[np.ndarray, ...], wanted: tuple[np.ndarray, ...], tolerance: float = 1e-5
+) -> None:
+    assert [answer.shape for answer in answers] == [array.shape for array in wanted]
+    for answer, array in zip(answers, wanted, strict=True):
+        assert answer.dtype == np.float32
+        np.testing.assert_allclose(answer, array, atol=tolerance)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_network_answers_as_its_module_at_every_length_of_its_dynamic_axes(backend: Backend) -> None:
+    runtime = build(backend=backend)
+    assert (runtime.backend, runtime.device) == (backend, "cpu")
+    for batch, points in [(2, 3), (1, 1), (5, 2), (1, 9)]:
+        assert_same(runtime(*call(batch, points)), expected(*call(batch, points)))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_inputs_may_be_read_only_or_strided_and_stay_as_they_are(backend: Backend) -> None:
+    values, kinds = call(4, 6)
+    strided, every_second = values[:, ::2], kinds[:, ::2]
+    for array in (strided, every_second):
+        array.flags.writeable = False
+    before = values.copy()
+    assert_same(build(backend=backend)(strided, every_second), expected(strided.copy(), every_second.copy()))
+    np.testing.assert_array_equal(values, before)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_answers_outlive_the_next_call(backend: Backend) -> None:
+    runtime = build(backend=backend)
+    first = runtime(*call(2, 3, seed=1))
+    runtime(*call(2, 3, seed=2))
+    assert_same(first, expected(*call(2, 3, seed=1)))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_concurrent_callers_each_get_their_own_answer(backend: Backend) -> None:
+    runtime = build(backend=backend)
+    failures: list[BaseException] = []
+    reference = Mixer()
+    reference.requires_grad_(False)
+
+    def caller(number: int) -> None:
+        try:
+            for turn in range(30):
+                inputs = call(1 + (number + turn) % 4, 1 + turn % 5, seed=100 * number + turn)
+                wanted = reference(*map(torch.tensor, inputs))
+                assert_same(runtime(*inputs), tuple(tensor.numpy() for tensor in wanted))
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=caller, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_failed_call_leaves_the_network_usable(backend: Backend) -> None:
+    runtime = build(backend=backend)
+    for _ in range(3):
+        with pytest.raises((RuntimeError, ValueError)):
+            runtime(np.zeros((2, 3, 7), np.float32), np.zeros((2, 3), np.int64))
+    assert_same(runtime(*call(2, 3)), expected(*call(2, 3)))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_bf16_is_near_and_answers_in_fp32(backend: Backend) -> None:
+    assert_same(build(backend=backend, precision=Precision.BF16)(*call(2, 3)), expected(*call(2, 3)), 0.05)
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        (np.zeros((2, 3, 7), np.float32), np.zeros((2, 3), np.int64)),
+        (np.zeros((2, 3), np.float32), np.zeros((2, 3), np.int64)),
+        (np.zeros((2, 3, 4), np.float64), np.zeros((2, 3), np.int64)),
+        (np.zeros((2, 3, 4), np.float32),),
+    ],
+    ids=["length", "rank", "type", "number"],
+)
+def test_openvino_is_never_asked_with_inputs_that_do_not_fit(inputs: tuple[np.ndarray, ...]) -> None:
+    with pytest.raises(
+        ValueError, match=r"the network takes float32 \[\?,\?,4\], int64 \[\?,\?\], not float"
+    ):
+        build(backend=Backend.OPENVINO)(*inputs)
+
+
+def test_openvino_is_chosen_on_a_cpu() -> None:
+    assert build().backend == "openvino"
+
+
+def test_a_network_that_openvino_cannot_convert_runs_in_torch(caplog: pytest.LogCaptureFixture) -> None:
+    options, level = RuntimeOptions("bessel", "0", device=Device.CPU), logging.getLogger().level
+    runtime = build_runtime(Outlandish(), (torch.ones(2, 3),), ((0,),), options)
+    assert runtime.backend == "torch"
+    x = np.linspace(0, 3, 6, dtype=np.float32).reshape(2, 3)
+    np.testing.assert_allclose(runtime(x)[0], torch.special.bessel_j0(torch.tensor(x)).numpy(), atol=1e-6)
+    assert "OpenVINO cannot run bessel" in caplog.text
+    assert logging.getLogger().level == level
+
+
+def test_openvino_asked_for_by_name_is_not_replaced() -> None:
+    options = RuntimeOptions("bessel", "0", device=Device.CPU, backend=Backend.OPENVINO)
+    with pytest.raises(ExecutionError, match="OpenVINO cannot run bessel"):
+        build_runtime(Outlandish(), (torch.ones(2, 3),), ((0,),), options)
+
+
+def test_a_conversion_that_answers_otherwise_is_refused() -> None:
+    options = RuntimeOptions("moody", "0", device=Device.CPU, backend=Backend.OPENVINO)
+    with pytest.raises(ExecutionError, match="differ from torch's by"):
+        build_runtime(Moody(), (torch.ones(2, 3),), ((0,),), options)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_a_gpu_that_is_not_there_is_refused() -> None:
+    with pytest.raises(ExecutionError, match="no CUDA device"):
+        build(device=Device.CUDA)
+
+
+def conversions(caplog: pytest.LogCaptureFixture) -> int:
+    return sum("converted mixer" in record.message for record in caplog.records)
+
+
+def test_a_network_is_converted_once_and_then_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    for _ in range(2):
+        assert_same(build(cache_dir=tmp_path)(*call(2, 3)), expected(*call(2, 3)))
+    build(cache_dir=tmp_path, precision=Precision.BF16, threads=2)
+    assert conversions(caplog) == 1
+
+
+def test_other_weights_are_converted_on_their_own(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    build(cache_dir=tmp_path)
+    other = build(Mixer(seed=1), cache_dir=tmp_path, weights_digest="1")
+    assert_same(other(*call(2, 3)), expected(*call(2, 3), seed=1))
+    assert conversions(caplog) == 2
+
+
+def test_a_damaged_conversion_is_made_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    build(cache_dir=tmp_path)
+    (network,) = tmp_path.glob("converted/*/network.xml")
+    network.write_text("<net")
+    assert_same(build(cache_dir=tmp_path)(*call(2, 3)), expected(*call(2, 3)))
+    assert "is damaged" in caplog.text
+
+
+def test_a_folder_that_cannot_be_written_costs_only_the_keeping(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "converted").write_text("a file, not a folder")
+    assert build(cache_dir=tmp_path).backend == "openvino"
+    assert "cannot be kept" in caplog.text
+
+
+def test_conversions_unused_for_a_week_are_removed(tmp_path: Path) -> None:
+    for name, days in [("mixer-old", 8), ("mixer-recent", 6), ("other-old", 8)]:
+        folder = tmp_path / "converted" / name
+        folder.mkdir(parents=True)
+        when = time.time() - 86_400 * days
+        os.utime(folder, (when, when))
+    build(cache_dir=tmp_path)
+    left = {path.name for path in (tmp_path / "converted").iterdir() if path.is_dir()}
+    assert {"mixer-recent", "other-old"} < left
+    assert "mixer-old" not in left
+
+
+def run_program(program: str, *arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", program, *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def test_processes_that_race_convert_once(tmp_path: Path) -> None:
+    program = (
+        "import sys, logging; logging.basicConfig(level=logging.INFO); from pathlib import Path;"
+        "from tests.engine.test_runtime import build; build(cache_dir=Path(sys.argv[1]))"
+    )
+    racers = [run_program(program, str(tmp_path)) for _ in range(2)]
+    texts = [racer.communicate(timeout=200)[0] for racer in racers]
+    assert [racer.returncode for racer in racers] == [0, 0], texts
+    assert sum("converted mixer" in text for text in texts) == 1, texts
+    shutil.rmtree(tmp_path)
+
+
+def test_nothing_is_reported_to_anyone() -> None:
+    program = """
+import sys
+told = []
+def watch(event, arguments):
+    if event in ("socket.connect", "socket.getaddrinfo", "subprocess.Popen", "os.posix_spawn"):
+        told.append((event, arguments))
+sys.addaudithook(watch)
+from tests.engine.test_runtime import build, call
+build()(*call(2, 3))
+assert sys.modules["openvino"] and sys.modules["openvino_telemetry"] is None
+assert not told, told
+"""
+    watched = run_program(program)
+    text, _ = watched.communicate(timeout=200)
+    assert watched.returncode == 0, text
