@@ -60,7 +60,7 @@ class ShiftFill(nn.Module):
         known = (functional.avg_pool2d(weight, _CELL_PX) > 0.999).to(smooth.dtype)
         colour = functional.avg_pool2d(smooth, _CELL_PX)
         power = functional.avg_pool2d((detail * weight).square().mean(1, keepdim=True), _CELL_PX)
-        strength = fill_smoothly(_mean(power, 1).clamp(min=1e-10).sqrt() * known, known)
+        strength = fill_smoothly(_mean(power, 1).clamp(min=1e-10).sqrt() * known, known, relaxations=0)
         look = torch.cat([colour, _DETAIL_WEIGHT * strength], dim=1)
 
         moved = self._moved(torch.cat([look, known], dim=1))  # [B, 5, K, H / 4, W / 4]
@@ -69,7 +69,9 @@ class ShiftFill(nn.Module):
         # Around the hole: does the picture repeat itself under this shift? Diffused into the hole.
         comparable = known * source_known
         repetition = fill_smoothly(
-            (difference * comparable).flatten(0, 1).unsqueeze(1), comparable.flatten(0, 1).unsqueeze(1)
+            (difference * comparable).flatten(0, 1).unsqueeze(1),
+            comparable.flatten(0, 1).unsqueeze(1),
+            relaxations=0,
         ).reshape(difference.shape)
         cost = _mean(repetition + _SOURCE_WEIGHT * difference, _SMOOTHING_CELLS)
         best = (cost + _NO_SOURCE * (1 - source_known)).argmin(dim=1, keepdim=True)
