@@ -3,6 +3,8 @@
 # check   format, lint, types, import rules
 # bench   measure the stages of one job on this machine
 
+SHELL := bash
+.SHELLFLAGS := -o pipefail -c
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -40,7 +42,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV) || \
 	  { echo "tapcut: $(PYTHON) has no venv module: install python3-venv"; exit 1; }
 	@$(PY) -m pip install --quiet --upgrade "pip>=25.1"
-	@$(PY) -m pip install --progress-bar on --quiet --constraint constraints.txt --editable . --group dev
+	@$(PY) -m pip install --constraint constraints.txt --editable . --group dev | grep --line-buffered -E '^(Collecting|Installing|Successfully)'
 	@touch $@
 
 clean:

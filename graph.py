@@ -49,7 +49,7 @@ def build_app(args: dict[str, Any]) -> Application:
     runner = JobRunner.bind(
         settings, encoder=encoder, decoder=decoder, refiner=refiner, inpainter=inpainter, composer=composer
     )
-    return Ingress.bind(
+    return Ingress.options(num_replicas=settings.workers).bind(
         settings,
         intake=intake,
         encoder=encoder,

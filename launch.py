@@ -192,6 +192,7 @@ def _deploy(settings: Settings, config_path: Path) -> None:
     config = read_config(config_path)
     config["applications"][0]["args"] = settings.as_args()
     config["http_options"] = {"host": settings.host, "port": settings.port}
+    config["logging_config"]["log_level"] = settings.log_level.upper()
     schema = ServeDeploySchema.model_validate(config)
     say(f"deploying {len(config['applications'][0]['deployments'])} stages")
     serve.start(

@@ -56,7 +56,9 @@ def drawn_photo() -> bytes:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--photo", type=Path, help="a photo; default: one drawn here")
     parser.add_argument("--tap", default="420,330", help="x,y in pixels of original.png")
     parser.add_argument("--runs", type=int, default=5)
@@ -74,7 +76,8 @@ def main() -> None:
         if run == 1:
             clock = Clock()  # the first run warms up
         photo = clock.time(
-            "intake", lambda: read_photo(data, max_pixels=settings.max_pixels, max_side=settings.max_image_size)
+            "intake",
+            lambda: read_photo(data, max_pixels=settings.max_pixels, max_side=settings.max_image_size),
         )
         stored = clock.time("original.png", lambda photo=photo: encode_png(photo.image.pixels))
         image = clock.time("read original.png", lambda stored=stored: decode_png(stored))
@@ -84,7 +87,9 @@ def main() -> None:
             "refine",
             lambda d=decoded, i=image: refine_object(d, prompt, i, decoder.image_size, RefineOptions(), 0),
         )
-        plan = clock.time("plan removal", lambda i=image, o=item: plan_removal(i, [o], settings.inpaint_sizes))
+        plan = clock.time(
+            "plan removal", lambda i=image, o=item: plan_removal(i, [o], settings.inpaint_sizes)
+        )
         fills = clock.time("inpaint", lambda p=plan: inpainter.inpainter.fill(p.tasks))
         result = clock.time(
             "composite", lambda i=image, p=plan, f=fills, o=item: composite(i, [(p.tasks[0], f[0], o.hole)])
@@ -93,9 +98,13 @@ def main() -> None:
         cut = clock.time("cut out", lambda i=image, o=item: cut_out(i, o, 8))
         clock.time("cropped_0.png", lambda c=cut: encode_png(c.rgba))
 
-    print(f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {platform.processor() or platform.machine()}, "
-          f"{image.width}x{image.height} px, {options.runs} runs, loading {loading:.1f} s")
-    print(f"mobile_sam: {encoder.description}\nlama: {inpainter.description}, square {plan.tasks[0].hole.shape[0]}")
+    print(
+        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {platform.processor() or platform.machine()}, "
+        f"{image.width}x{image.height} px, {options.runs} runs, loading {loading:.1f} s"
+    )
+    for one in (encoder.description, inpainter.description):
+        print(f"{one['name']} ({one['checkpoint']}) on {one['device']}, {one['backend']}")
+    print(f"square of the crop: {plan.tasks[0].hole.shape[0]} px")
     print(f"{'stage':<22}{'min ms':>10}{'median ms':>12}{'max ms':>10}")
     for stage, seconds in clock.seconds.items():
         row = (1000 * min(seconds), 1000 * statistics.median(seconds), 1000 * max(seconds))

@@ -140,7 +140,9 @@ def _translated(source: BinaryIO) -> Iterator[None]:
     except (PhotoError, MemoryError):
         raise
     except Image.DecompressionBombError as error:
-        raise PhotoError(f"Invalid image data: {error}") from error
+        raise PhotoError(
+            "Invalid image data: many times more pixels than the limit; send a smaller version"
+        ) from error
     except UnidentifiedImageError as error:
         source.seek(0)
         raise PhotoError(f"Invalid image data: {describe_refused(source.read(64))}") from error

@@ -112,11 +112,7 @@ async def _answer_validation(request: Request, error: Exception) -> Response:
     errors = []
     for item in error.errors():
         where = [str(part) for part in item["loc"] if part not in ("body", "query", "path", "header")]
-        message = (
-            "unknown field"
-            if item["type"] == "extra_forbidden"
-            else item["msg"].removeprefix("Value error, ")
-        )
+        message = _plain(item["type"], item["msg"])
         errors.append({"field": ".".join(where) or str(item["loc"][0]), "message": message})
     detail = "; ".join(f"{entry['field']}: {entry['message']}" for entry in errors[:5])
     if any(
@@ -125,6 +121,15 @@ async def _answer_validation(request: Request, error: Exception) -> Response:
         # A malformed id cannot name a job: the same answer as for any unknown one.
         return problem(request, 404, "Job not found")
     return problem(request, 422, detail, errors=errors[:50])
+
+
+def _plain(kind: str, message: str) -> str:
+    """Pydantic's words without Python's."""
+    if kind == "extra_forbidden":
+        return "unknown field"
+    for word, plain in (("Value error, ", ""), ("Tuple should", "it should"), (" after validation", "")):
+        message = message.replace(word, plain)
+    return message
 
 
 async def _answer_http(request: Request, error: Exception) -> Response:

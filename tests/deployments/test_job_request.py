@@ -6,7 +6,9 @@ from deployments.job_request import ObjectRequest, SegmentRequest
 def test_request_survives_being_stored() -> None:
     request = SegmentRequest(
         objects=(
-            ObjectRequest(points=((1.5, 2.0), (3.0, 4.0)), labels=(1, 0), box=(0.0, 1.0, 9.0, 8.0), mask_key=None),
+            ObjectRequest(
+                points=((1.5, 2.0), (3.0, 4.0)), labels=(1, 0), box=(0.0, 1.0, 9.0, 8.0), mask_key=None
+            ),
             ObjectRequest(points=(), labels=(), box=None, mask_key="a" * 32 + "/given-1.png"),
         ),
         outputs=("cropped", "masks"),
