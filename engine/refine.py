@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.clean_up import Seed, clean_mask
+from engine.colour_cut import SURE_LOGIT, WORKING_SIDE_PX, cut_by_colour
 from engine.errors import MaskTooSmallError
 from engine.hole import hole_weights, ring_px
 from engine.logit_window import cell_px, positive_box, upscale_window
@@ -33,8 +34,9 @@ LEAST_AREA_PX = 50
 # Coarser logits than this cannot know the outline: the picture's edges then move the mask itself.
 # At 6 the released network (cells of 4 px at 1024) keeps its masks exactly as it made them.
 _COARSE_CELL_PX = 6.0
+_BACKGROUND_SHARE = 0.25
 _LEAST_ISLAND_PX = 64
-_LEAST_ISLAND_CELLS = 2.0
+_LEAST_ISLAND_CELLS = 8.0  # squares of the edge's uncertainty
 _LEAST_ISLAND_SHARE = 0.002
 _GIVEN_MASK_EDGE_PX = 2
 _FAINT_ALPHA = 32
@@ -120,24 +122,33 @@ def _outline_of_logits(
     logits: NDArray[np.float32], prompt: ObjectPrompt, image: RgbImage, image_size: int, cell: float
 ) -> _Outline | None:
     """Mask and alpha of one candidate, or None if the mask is too small to be an object."""
-    box = positive_box(logits, image.width, image.height, image_size)
+    is_coarse = cell > _COARSE_CELL_PX
+    box = positive_box(logits + SURE_LOGIT if is_coarse else logits, image.width, image.height, image_size)
     if box is None:
         return None
-    mask = upscale_window(logits, image.width, image.height, image_size, box) > 0
-    area = np.count_nonzero(mask)
-    if area < LEAST_AREA_PX:
+    if is_coarse:  # the colours of the background have to be seen, too
+        margin = round(_BACKGROUND_SHARE * max(box.width, box.height))
+        box = box.grow(margin).clip(image.width, image.height)
+    upscaled = upscale_window(logits, image.width, image.height, image_size, box)
+    if np.count_nonzero(upscaled > 0) < LEAST_AREA_PX:
         return None
-    small = max(_LEAST_ISLAND_PX, _LEAST_ISLAND_CELLS * cell * cell, _LEAST_ISLAND_SHARE * area)
-    mask = _cleaned(mask, box, round(small), prompt)
+    mask, edge_px = upscaled > 0, cell / 2
+    if is_coarse:
+        wanted, unwanted = _seeds(prompt, box, wanted=True), _seeds(prompt, box, wanted=False)
+        by_colour = cut_by_colour(image.pixels[box.slices], upscaled, wanted, unwanted)
+        if np.count_nonzero(by_colour) >= LEAST_AREA_PX:
+            mask, edge_px = by_colour, 2 * max(1.0, max(box.width, box.height) / WORKING_SIDE_PX)
+    small = max(_LEAST_ISLAND_PX, _LEAST_ISLAND_CELLS * edge_px * edge_px)
+    small = round(max(small, _LEAST_ISLAND_SHARE * np.count_nonzero(mask)))
+    mask = _cleaned(mask, box, small, prompt)
+    radius = max(1, round(edge_px))
     tight = tight_box(mask, box)
     assert tight is not None  # the clean-up keeps at least one island
-    is_coarse = cell > _COARSE_CELL_PX
-    radius = max(1, round(cell if is_coarse else cell / 2))
     window = tight.grow(2 * radius + 2).clip(image.width, image.height)
     mask = reframed(mask, box, window)
     alpha = matte(image.pixels[window.slices], mask, radius)
     if is_coarse:
-        mask = _cleaned(alpha >= 128, window, round(small), prompt)
+        mask = _cleaned(alpha >= 128, window, small, prompt)
     if np.count_nonzero(mask) < LEAST_AREA_PX:
         return None
     return _Outline(window, mask, alpha)

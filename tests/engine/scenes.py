@@ -26,7 +26,7 @@ def painted(share: np.ndarray, noise: float = 2.0) -> RgbImage:
     return RgbImage(pixels)
 
 
-def logits_of(share: np.ndarray, side: int = 64, image_size: int = 256, height: float = 8.0) -> np.ndarray:
+def logits_of(share: np.ndarray, side: int = 64, image_size: int = 256, height: float = 4.0) -> np.ndarray:
     """What a good decoder answers for a mask: float32 [side, side] in the padded frame."""
     width_px, height_px = share.shape[1], share.shape[0]
     framed = framed_size(width_px, height_px, image_size)

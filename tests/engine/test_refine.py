@@ -129,7 +129,7 @@ def test_default_ring_is_seven_pixels_for_a_small_object() -> None:
     ],
 )
 def test_doubtful_masks_are_told_of(share: np.ndarray, prompt: ObjectPrompt, words: str) -> None:
-    item = refined(decoded(share), painted(share), prompt)
+    item = refined(decoded(share, side=256, image_size=1024), painted(share), prompt, image_size=1024)
     assert any(re.search(words, warning) for warning in item.warnings)
 
 
