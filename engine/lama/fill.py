@@ -37,5 +37,7 @@ class Inpainter:
                 np.ascontiguousarray(pictures, np.float32) / np.float32(255), holes.astype(np.float32)
             )
             pixels = np.rint(np.clip(filled, 0, 1) * 255).astype(np.uint8).transpose(0, 2, 3, 1)
-            fills |= {index: Fill(np.ascontiguousarray(one)) for index, one in zip(indices, pixels, strict=True)}
+            fills |= {
+                index: Fill(np.ascontiguousarray(one)) for index, one in zip(indices, pixels, strict=True)
+            }
         return [fills[index] for index in range(len(tasks))]
