@@ -10,16 +10,16 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,37 @@ class LaunchError(Exception):
     """The service cannot be started; the message says why and how to mend it."""
 
 
+class StopSignal:
+    """Set by Ctrl-C or SIGTERM.
+
+    A pipe rather than `threading.Event`: a handler that runs inside `Event.wait` waits for ever for the
+    lock that the interrupted wait holds.
+    """
+
+    def __init__(self) -> None:
+        self._read, self._write = os.pipe()
+        os.set_blocking(self._write, False)
+
+    def listen(self) -> None:
+        """Set on SIGINT and SIGTERM from now on."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: self.set())
+
+    def set(self) -> None:
+        """Ask the service to end; may be called again and from a signal handler."""
+        with suppress(BlockingIOError):
+            os.write(self._write, b"x")
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Whether it is set, after at most `seconds`."""
+        ready, _, _ = select.select([self._read], [], [], seconds)
+        return bool(ready)
+
+    def is_set(self) -> bool:
+        """Whether it is set."""
+        return self.wait(0)
+
+
 def say(line: str) -> None:
     """One line of progress."""
     print(f"tapcut: {line}", flush=True)
@@ -47,9 +78,8 @@ def main(arguments: list[str] | None = None) -> int:
         "--config", type=Path, default=ROOT / "serve_config.local.yaml", help="serve config to deploy"
     )
     options = parser.parse_args(arguments)
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    stop = StopSignal()
+    stop.listen()
     try:
         settings = read_settings(read_config(options.config)["applications"][0].get("args"))
         with service(settings, options.config, stop) as url:
@@ -78,7 +108,7 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def service(settings: Settings, config_path: Path, stop: threading.Event) -> Iterator[str]:
+def service(settings: Settings, config_path: Path, stop: StopSignal) -> Iterator[str]:
     """The whole service, answering at the yielded address; ended with the context.
 
     Raises:
@@ -206,7 +236,7 @@ def _deploy(settings: Settings, config_path: Path) -> None:
     _get_global_client().deploy_apps(schema)
 
 
-def _wait_until_ready(url: str, stop: threading.Event) -> None:
+def _wait_until_ready(url: str, stop: StopSignal) -> None:
     from ray import serve
 
     deadline, last = time.monotonic() + START_TIMEOUT_S, ""

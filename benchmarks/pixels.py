@@ -1,7 +1,8 @@
 """How long the engine's pixel work takes: `python -m benchmarks.pixels [PHOTO]`.
 
 Prints one table at 1024 and 4096 pixels and one of PNG encoders: milliseconds of processor time,
-best of five, one OpenCV thread, so that other load on the machine matters little. Without a photo a drawn picture with the spectrum of photographs stands in.
+best of five, one OpenCV thread, so that other load on the machine matters little. Without a photo a
+drawn picture with the spectrum of photographs stands in.
 """
 
 from __future__ import annotations

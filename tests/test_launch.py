@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from launch import StopSignal
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def launched(tmp_path: Path, **settings: str) -> subprocess.CompletedProcess[str]:
+    environment = {
+        **os.environ,
+        "WORK_DIR": str(tmp_path / "jobs"),
+        "CHECKPOINT_DOWNLOAD": "false",
+        **settings,
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "launch"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def test_taken_port_fails_the_start_with_one_sentence(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        ended = launched(tmp_path, PORT=str(port))
+    assert ended.returncode == 1
+    assert ended.stderr.strip().splitlines() == [
+        f"tapcut: cannot start: port {port} on 127.0.0.1 is not free: end what listens there, or set PORT"
+    ]
+
+
+def test_misspelt_setting_fails_the_start_by_name(tmp_path: Path) -> None:
+    ended = launched(tmp_path, MAX_QUEUED_JOB="3")
+    assert ended.returncode == 1 and "Traceback" not in ended.stderr
+    assert "unknown setting MAX_QUEUED_JOB" in ended.stderr and "MAX_QUEUED_JOBS" in ended.stderr
+
+
+def test_missing_checkpoint_fails_the_start_by_name(tmp_path: Path) -> None:
+    ended = launched(tmp_path, LAMA_CHECKPOINT=str(tmp_path / "none.pt"), PORT="8999")
+    assert ended.returncode == 1 and "Traceback" not in ended.stderr
+    assert "none.pt" in ended.stderr
+    assert not (tmp_path / "jobs" / ".redis" / "redis.pid").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_repeated_signals_end_a_wait_that_they_interrupt(number: int) -> None:
+    code = (
+        "import os, sys, launch; stop = launch.StopSignal(); stop.listen(); print('ready', flush=True);"
+        "stop.wait(); stop.wait(); sys.exit(7)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stdout.readline() == b"ready\n"
+        for _ in range(3):
+            process.send_signal(number)
+        assert process.wait(20) == 7
+
+
+def test_stop_is_seen_by_a_wait_in_another_thread() -> None:
+    stop = StopSignal()
+    assert not stop.is_set() and not stop.wait(0.01)
+    threading.Timer(0.05, stop.set).start()
+    assert stop.wait(10) and stop.is_set()
