@@ -64,3 +64,21 @@ def test_a_transform_over_other_axes_is_left_as_it_is() -> None:
     assert replace_transforms(model) == 0
     x = torch.randn(1, 3, 4, 10)
     np.testing.assert_allclose(run(model, x), OneAxis()(x).numpy(), atol=1e-5)
+
+
+class TwoSizes(nn.Module):
+    """Transforms pictures of two sizes, against the rewriting's assumption."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        small = torch.view_as_real(torch.fft.rfftn(x[..., ::2, ::2], dim=(-2, -1)))
+        large = torch.view_as_real(torch.fft.rfftn(x, dim=(-2, -1)))
+        return small.sum() + large
+
+
+def test_a_model_of_two_sizes_fails_rather_than_answering_wrongly() -> None:
+    model = convert(TwoSizes())
+    x = torch.randn(1, 3, 8, 12)
+    np.testing.assert_allclose(run(model, x), TwoSizes()(x).numpy(), atol=1e-4)
+    with pytest.raises(RuntimeError):
+        replace_transforms(model)
+        run(model, x)
