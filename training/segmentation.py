@@ -184,7 +184,7 @@ def notes(trainer: Trainer) -> dict[str, str]:
     """What the checkpoint says of itself."""
     return {
         "name": "MobileSAM, bundled small checkpoint",
-        "architecture": "MobileSAM: TinyViT 24/64/128/160, decoder width 128, 256 px",
+        "architecture": "MobileSAM: TinyViT 24/64/128/160, decoder width 128",
         "training": (
             f"from scratch: {trainer.step} steps, {trainer.seconds / 60:.0f} minutes on "
             f"{trainer.options.threads} CPU thread(s); averaged weights; 2,657 photographs with masks "
