@@ -62,12 +62,14 @@ class Phase:
 
 
 PHASES = (
-    Phase(0.45, 128, 8, 2e-3, 0.0),
-    Phase(0.75, 128, 8, 8e-4, 0.0),
-    Phase(0.90, 128, 8, 3e-4, 0.02),
+    Phase(0.50, 128, 8, 1e-3, 0.0),
+    Phase(0.75, 128, 8, 4e-4, 0.0),
+    Phase(0.90, 128, 8, 2e-4, 0.02),
     Phase(1.00, 192, 4, 1e-4, 0.02),
 )
 _COLOUR, _DETAIL, _FEATURES = 1.0, 0.2, 0.1
+LAST_SLOWER = 0.05
+BETAS = (0.9, 0.99)
 _AVERAGING = 0.995  # of the weights that are written, per step
 
 
@@ -86,7 +88,11 @@ class Trainer:
         self.discriminator = PatchDiscriminator()
         for module in (self.network, self.average, self.discriminator):
             module.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a stub lacks it
-        self.optimizer = Adam(self.network.parameters(), betas=(0.5, 0.99))
+        # All inputs of the last layer are positive and there are 49 x width of them: at the others' rate, one
+        # step of Adam would shift whole pictures by grey levels at once, and nothing is learned.
+        body = [p for p in self.network.parameters() if all(p is not q for q in last.parameters())]
+        groups = [{"params": body, "slower": 1.0}, {"params": list(last.parameters()), "slower": LAST_SLOWER}]
+        self.optimizer = Adam(groups, betas=BETAS)
         self.adversary = Adam(self.discriminator.parameters(), lr=4e-4, betas=(0.0, 0.99))
         self.step, self.elapsed_s = 0, 0.0
 
@@ -111,7 +117,7 @@ class Trainer:
         total.backward()  # type: ignore[no-untyped-call]  # torch's own
         nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         for group in self.optimizer.param_groups:
-            group["lr"] = phase.rate * min(1.0, (self.step + 1) / 50)
+            group["lr"] = group["slower"] * phase.rate * min(1.0, (self.step + 1) / 50)
         self.optimizer.step()
         self._average_weights()
         self.step += 1
