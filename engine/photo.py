@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 import threading
 import warnings
 from collections.abc import Iterator
@@ -140,8 +141,11 @@ def _translated(source: BinaryIO) -> Iterator[None]:
     except (PhotoError, MemoryError):
         raise
     except Image.DecompressionBombError as error:
+        # Pillow refuses these before our own limit is asked; its message names its own.
+        pixels = re.search(r"\d+", str(error))
+        size = f"{int(pixels.group()) / 1e6:.1f} megapixels" if pixels else "its size"
         raise PhotoError(
-            "Invalid image data: many times more pixels than the limit; send a smaller version"
+            f"Invalid image data: {size} is more than the limit; send a smaller version"
         ) from error
     except UnidentifiedImageError as error:
         source.seek(0)

@@ -274,7 +274,7 @@ def test_too_many_pixels_are_refused_from_the_header_alone() -> None:
     header = png_16_bit_rgb(np.zeros((1, 1, 3), np.uint16))
     body = struct.pack(">IIBBBBB", 60_000, 40_000, 8, 2, 0, 0, 0)
     bomb = header[:12] + b"IHDR" + body + struct.pack(">I", zlib.crc32(b"IHDR" + body)) + header[33:]
-    with pytest.raises(PhotoError, match=r"^Invalid image data: .*2400000000 pixels"):
+    with pytest.raises(PhotoError, match=r"^Invalid image data: 2400\.0 megapixels is more than the limit"):
         read(bomb)
     with pytest.raises(
         PhotoError, match=r"^Invalid image data: 64 x 48 is 0\.0 megapixels, more than the limit"
