@@ -58,9 +58,9 @@ def test_object_comes_out_with_its_mask_edge_and_hole() -> None:
 def test_fine_logits_are_thresholded_as_they_are() -> None:
     share = disc(400, 300, 200, 150, 80)
     image = painted(np.roll(share, 9, axis=1))
-    answer = decoded(share, side=128, image_size=512)
-    item = refined(answer, image, image_size=512)
-    expected = upscale_logits(answer.candidates[0].logits, 400, 300, 512) > 0
+    answer = decoded(share, side=256, image_size=1024)
+    item = refined(answer, image, image_size=1024)
+    expected = upscale_logits(answer.candidates[0].logits, 400, 300, 1024) > 0
     assert np.array_equal(on_picture(item.mask, image), expected)
 
 
@@ -71,6 +71,15 @@ def test_outline_of_coarse_logits_moves_to_the_pictures_edges() -> None:
     item = refined(wrong, image, ObjectPrompt(((500.0, 375.0),), (1,)))
     plain = upscale_logits(wrong.candidates[0].logits, 1000, 750, 256) > 0
     assert iou(on_picture(item.mask, image), share > 0.5) > 0.985 > iou(plain, share > 0.5)
+
+
+def test_fine_logits_of_a_large_picture_move_to_its_edges() -> None:
+    share = disc(3000, 1200, 1500, 600, 400)
+    image = painted(share)
+    wrong = decoded(np.roll(share, 5, axis=1), side=256, image_size=1024)
+    item = refined(wrong, image, ObjectPrompt(((1500.0, 600.0),), (1,)), image_size=1024)
+    plain = upscale_logits(wrong.candidates[0].logits, 3000, 1200, 1024) > 0
+    assert iou(on_picture(item.mask, image), share > 0.5) > iou(plain, share > 0.5) + 0.005
 
 
 def test_first_candidate_that_is_large_enough_is_used_with_a_warning() -> None:

@@ -1,0 +1,118 @@
+"""Where an object ends: one mask of the decoder, or one the client brought, as mask and alpha.
+
+Owns how far each kind of mask is believed: fine logits as they are, coarser ones up to the
+picture's nearby edges, those of small networks only about where the object is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.clean_up import Seed, clean_mask
+from engine.colour_cut import SURE_LOGIT, WORKING_SIDE_PX, cut_by_colour
+from engine.logit_window import cell_px, positive_box, upscale_window
+from engine.matting import matte
+from engine.regions import reframed, tight_box
+from engine.types import MaskRegion, ObjectPrompt, PixelBox, RgbImage
+
+LEAST_AREA_PX = 50
+# Coarser logits than this cannot know the outline to the pixel: the picture's edges then move the
+# mask itself. At 6 the released network (cells of 4 px at 1024) keeps its masks as it made them.
+_COARSE_CELL_PX = 6.0
+# A network with fewer logits a side knows where the object is, but not its outline: the released
+# one has 256, the bundled one 64 or fewer.
+_FINE_SIDE = 129
+_BACKGROUND_SHARE = 0.25
+_LEAST_ISLAND_PX = 64
+_LEAST_ISLAND_SQUARES = 8.0  # of the edge's uncertainty
+_LEAST_ISLAND_SHARE = 0.002
+_GIVEN_MASK_EDGE_PX = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """A mask of at least 50 pixels with the alpha of its edge, both in `window` of the picture.
+
+    `edge_px` is how far the edge may be wrong, in pixels.
+    """
+
+    window: PixelBox
+    mask: NDArray[np.bool_]  # [window.height, window.width]
+    alpha: NDArray[np.uint8]  # [window.height, window.width]
+    edge_px: float
+
+
+def outline_of_logits(
+    logits: NDArray[np.float32], prompt: ObjectPrompt, image: RgbImage, image_size: int
+) -> Outline | None:
+    """Mask and alpha of one candidate, or None if the mask is too small to be an object.
+
+    Args:
+        logits: float32 [L, L] in the padded frame, > 0 is the object.
+        prompt: What was tapped survives the clean-up.
+        image: The picture.
+        image_size: Side of the padded frame, pixels.
+    """
+    cell = cell_px(image.width, image.height, logits.shape[0])
+    moves_to_edges = cell > _COARSE_CELL_PX
+    knows_outline = logits.shape[0] >= _FINE_SIDE
+    box = positive_box(
+        logits if knows_outline else logits + SURE_LOGIT, image.width, image.height, image_size
+    )
+    if box is None:
+        return None
+    if not knows_outline:  # the colours of the background have to be seen, too
+        margin = round(_BACKGROUND_SHARE * max(box.width, box.height))
+        box = box.grow(margin).clip(image.width, image.height)
+    upscaled = upscale_window(logits, image.width, image.height, image_size, box)
+    if np.count_nonzero(upscaled > 0) < LEAST_AREA_PX:
+        return None
+    mask, edge_px = upscaled > 0, cell if moves_to_edges else cell / 2
+    if not knows_outline:
+        wanted, unwanted = points_in(box, prompt, wanted=True), points_in(box, prompt, wanted=False)
+        by_colour = cut_by_colour(image.pixels[box.slices], upscaled, wanted, unwanted)
+        if np.count_nonzero(by_colour) >= LEAST_AREA_PX:
+            mask, edge_px = by_colour, 2 * max(1.0, max(box.width, box.height) / WORKING_SIDE_PX)
+    small = max(_LEAST_ISLAND_PX, _LEAST_ISLAND_SQUARES * edge_px * edge_px)
+    small = round(max(small, _LEAST_ISLAND_SHARE * np.count_nonzero(mask)))
+    mask = _cleaned(mask, box, small, prompt)
+    radius = max(1, round(edge_px))
+    tight = tight_box(mask, box)
+    assert tight is not None  # the clean-up keeps at least one island
+    window = tight.grow(2 * radius + 2).clip(image.width, image.height)
+    mask = reframed(mask, box, window)
+    alpha = matte(image.pixels[window.slices], mask, radius)
+    if moves_to_edges or not knows_outline:
+        mask = _cleaned(alpha >= 128, window, small, prompt)
+    if np.count_nonzero(mask) < LEAST_AREA_PX:
+        return None
+    return Outline(window, mask, alpha, edge_px)
+
+
+def outline_of_mask(mask: MaskRegion, image: RgbImage) -> Outline | None:
+    """A client's own mask as it is, with a soft edge; None if it is too small to be an object."""
+    if np.count_nonzero(mask.pixels) < LEAST_AREA_PX:
+        return None
+    window = mask.box.grow(4 * _GIVEN_MASK_EDGE_PX).clip(image.width, image.height)
+    inside = reframed(mask.pixels, mask.box, window)
+    alpha = matte(image.pixels[window.slices], inside, _GIVEN_MASK_EDGE_PX)
+    return Outline(window, inside, alpha, _GIVEN_MASK_EDGE_PX)
+
+
+def points_in(window: PixelBox, prompt: ObjectPrompt, wanted: bool) -> list[Seed]:
+    """The taps on the object (or beside it) as pixels counted from the window's corner."""
+    return [
+        (int(x) - window.x0, int(y) - window.y0)
+        for (x, y), label in zip(prompt.points, prompt.labels, strict=True)
+        if bool(label) == wanted
+    ]
+
+
+def _cleaned(
+    mask: NDArray[np.bool_], window: PixelBox, small_area_px: int, prompt: ObjectPrompt
+) -> NDArray[np.bool_]:
+    wanted, unwanted = points_in(window, prompt, wanted=True), points_in(window, prompt, wanted=False)
+    return clean_mask(mask, small_area_px, wanted, unwanted)
