@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -19,6 +20,15 @@ from training.segmentation_losses import segmentation_loss, true_iou
 from training.segmentation_model import BUNDLED, MobileSamPair, save_checkpoint
 from training.segmentation_pack import open_pack, pack_photos
 from training.segmentation_scores import mean_scores, segment_held_out
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """On a busy machine threads that wait for each other make small networks many times slower."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def disc(side: int, x: float, y: float, radius: float) -> NDArray[np.bool_]:
