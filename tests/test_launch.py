@@ -60,13 +60,17 @@ def test_missing_checkpoint_fails_the_start_by_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_repeated_signals_end_a_wait_that_they_interrupt(number: int) -> None:
     code = (
-        "import os, sys, launch; stop = launch.StopSignal(); stop.listen(); print('ready', flush=True);"
-        "stop.wait(); stop.wait(); sys.exit(7)"
+        "import sys, launch; stop = launch.StopSignal(); stop.listen(); print('ready', flush=True);"
+        "stop.wait(); stop.wait(); print('woken', flush=True); sys.stdin.read(); sys.exit(7)"
     )
-    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None and process.stdout.readline() == b"ready\n"
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stdin is not None
+        assert process.stdout.readline() == b"ready\n"
         for _ in range(3):
             process.send_signal(number)
+        assert process.stdout.readline() == b"woken\n"
+        process.stdin.close()
         assert process.wait(20) == 7
 
 
