@@ -130,7 +130,8 @@ def load_checkpoint(
         if allow_download:
             download_once(release.url, target, release.md5, patience=patience, retry=retry, progress=progress)
         elif not has_md5(target, release.md5):
-            raise DownloadError(f"{target} is not the released file, and downloads are switched off")
+            state = "is damaged" if target.exists() else "is not there"
+            raise DownloadError(f"{target} {state}, and downloads are switched off")
         return _open_checkpoint(network, Origin.RELEASED, target)
     except DownloadError as error:
         log.warning("released %s checkpoint not available: %s; using the smaller bundled one", network, error)

@@ -83,7 +83,7 @@ def download_once(
     patience = patience or Patience()
     if has_md5(target, md5):
         return target
-    failure = target.with_name(target.name + ".failed")
+    part, failure = (target.with_name(target.name + ending) for ending in (".part", ".failed"))
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with only_process(target.with_name(target.name + ".lock"), f"fetching {target.name}"):
@@ -95,9 +95,11 @@ def download_once(
             if not retry:
                 _refuse_after_failure(failure, patience.remember_failure_s)
             try:
-                _fetch(url, target, md5, patience, progress)
+                _fetch(url, part, target, md5, patience, progress)
             except (DownloadError, OSError) as error:
                 with suppress(OSError):
+                    if _size(part) == 0:
+                        part.unlink(missing_ok=True)
                     failure.write_text(str(error), encoding="utf-8")
                 raise
             failure.unlink(missing_ok=True)
@@ -123,8 +125,7 @@ def has_md5(path: Path, md5: str) -> bool:
         return False
 
 
-def _fetch(url: str, target: Path, md5: str, patience: Patience, progress: bool) -> None:
-    part = target.with_name(target.name + ".part")
+def _fetch(url: str, part: Path, target: Path, md5: str, patience: Patience, progress: bool) -> None:
     resumed = _size(part) > 0
     log.info("fetching %s%s", url, f", resuming after {_size(part):,} bytes" if resumed else "")
     _fill(part, url, patience, progress)

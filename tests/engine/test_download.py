@@ -112,6 +112,7 @@ def test_a_refusal_is_reported_with_its_code(tmp_path: Path, status: int) -> Non
     ):
         fetch(server, tmp_path / "file.pt")
     assert len(server.asked) == 1
+    assert {entry.name for entry in tmp_path.iterdir()} == {"file.pt.lock", "file.pt.failed"}
 
 
 def test_a_silent_server_is_given_up_in_time(tmp_path: Path) -> None:
