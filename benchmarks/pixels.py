@@ -12,10 +12,12 @@ import io
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from engine.cutout import cut_out
@@ -72,7 +74,7 @@ def _resized(image: RgbImage, side: int) -> RgbImage:
     return RgbImage(cv2.resize(image.pixels, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False))
 
 
-def _blob_logits(image: RgbImage, share: float, side: int) -> np.ndarray:
+def _blob_logits(image: RgbImage, share: float, side: int) -> NDArray[np.float32]:
     """Logits of an uneven blob in the picture's middle that covers about `share` of it."""
     rows, columns = np.mgrid[:side, :side].astype(np.float32)
     scale = side / max(image.width, image.height)
@@ -138,8 +140,8 @@ def _png_encoders(image: RgbImage) -> list[tuple[str, Callable[[], bytes]]]:
 
     encoders: list[tuple[str, Callable[[], bytes]]] = []
     for level in (1, 2, 3, 6):
-        encoders.append((f"encode_png, level {level}", lambda level=level: encode_png(image.pixels, level)))
-        encoders.append((f"Pillow, level {level}", lambda level=level: with_pillow(level)))
+        encoders.append((f"encode_png, level {level}", partial(encode_png, image.pixels, level)))
+        encoders.append((f"Pillow, level {level}", partial(with_pillow, level)))
     return encoders
 
 
