@@ -7,6 +7,8 @@ Fails loudly: a replica that cannot load its network never becomes ready.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +16,10 @@ import numpy as np
 import torch
 
 from engine.checkpoints import Checkpoint, NetworkName, load_checkpoint
+from engine.errors import CheckpointError
 from engine.lama.fill import Inpainter
 from engine.lama.network import LamaNetwork
+from engine.memory import return_freed_memory
 from engine.mobile_sam.config import MobileSamConfig
 from engine.mobile_sam.network import MobileSamDecoder, MobileSamEncoder
 from engine.mobile_sam.segment import PictureEncoder, PromptDecoder
@@ -60,10 +64,13 @@ def load_encoder(settings: Settings) -> LoadedEncoder:
         ExecutionError: the device that the settings name is not to be had here.
     """
     checkpoint = _checkpoint(settings, NetworkName.MOBILE_SAM, settings.mobile_sam_checkpoint)
-    module = MobileSamEncoder.from_tensors(checkpoint.tensors, checkpoint.metadata)
+    with _named(checkpoint):
+        module = MobileSamEncoder.from_tensors(checkpoint.tensors, checkpoint.metadata)
     side = MobileSamConfig.from_tensors(checkpoint.tensors, checkpoint.metadata).image_size
     options = _options(settings, checkpoint, "mobile_sam_encoder")
     run = build_runtime(module, (torch.zeros(2, 3, side, side),), ((0,),), options)
+    del module
+    return_freed_memory()
     encoder = PictureEncoder(run, side)
     encoder.encode([RgbImage(np.zeros((8, 8, 3), np.uint8))])  # the first call allocates
     return LoadedEncoder(encoder, checkpoint.digest, _describe(checkpoint, run))
@@ -77,12 +84,15 @@ def load_decoder(settings: Settings) -> LoadedDecoder:
         ExecutionError: the device that the settings name is not to be had here.
     """
     checkpoint = _checkpoint(settings, NetworkName.MOBILE_SAM, settings.mobile_sam_checkpoint)
-    config = MobileSamConfig.from_tensors(checkpoint.tensors, checkpoint.metadata)
-    module = MobileSamDecoder.from_tensors(checkpoint.tensors, checkpoint.metadata)
+    with _named(checkpoint):
+        config = MobileSamConfig.from_tensors(checkpoint.tensors, checkpoint.metadata)
+        module = MobileSamDecoder.from_tensors(checkpoint.tensors, checkpoint.metadata)
     channels, grid = config.decoder.dim, config.grid
     example = (torch.zeros(2, channels, grid, grid), torch.ones(2, 3, 2), torch.ones(2, 3, dtype=torch.int64))
     options = _options(settings, checkpoint, "mobile_sam_decoder")
     run = build_runtime(module, example, ((0,), (0, 1), (0, 1)), options)
+    del module
+    return_freed_memory()
     decoder = PromptDecoder(run, config.image_size)
     blank = ImageEmbedding(np.zeros((channels, grid, grid), np.float32), 8, 8)
     decoder.decode([(blank, [ObjectPrompt(points=((1.0, 1.0),), labels=(1,))])])
@@ -97,16 +107,20 @@ def load_inpainter(settings: Settings) -> LoadedInpainter:
         ExecutionError: the device that the settings name is not to be had here.
     """
     checkpoint = _checkpoint(settings, NetworkName.LAMA, settings.lama_checkpoint)
-    module = LamaNetwork.load(checkpoint.tensors, checkpoint.metadata)
-    side = settings.inpaint_sizes[0]
-    example = (torch.full((2, 3, side, side), 0.5), torch.zeros(2, 1, side, side))
+    with _named(checkpoint):
+        module = LamaNetwork.load(checkpoint.tensors, checkpoint.metadata)
+    hole = torch.zeros(2, 1, 64, 64)
+    hole[..., 20:40, 24:44] = 1
+    example = (torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)), hole)
     run = build_runtime(module, example, ((0, 2, 3), (0, 2, 3)), _options(settings, checkpoint, "lama"))
+    del module
+    return_freed_memory()
     inpainter = Inpainter(run)
     for size in settings.inpaint_sizes:
-        hole = np.zeros((size, size), np.bool_)
-        hole[size // 2, size // 2] = True
+        opened = np.zeros((size, size), np.bool_)
+        opened[size // 2, size // 2] = True
         pixels = np.zeros((size, size, 3), np.uint8)
-        inpainter.fill([FillTask(PixelBox(0, 0, size, size), 1.0, pixels, hole)])
+        inpainter.fill([FillTask(PixelBox(0, 0, size, size), 1.0, pixels, opened)])
     return LoadedInpainter(inpainter, _describe(checkpoint, run))
 
 
@@ -119,6 +133,15 @@ def _checkpoint(settings: Settings, network: NetworkName, configured: Path | Non
     )
     log.info("loaded %s", checkpoint.summary)
     return checkpoint
+
+
+@contextmanager
+def _named(checkpoint: Checkpoint) -> Iterator[None]:
+    """Say which file the networks' loaders complain about."""
+    try:
+        yield
+    except CheckpointError as error:
+        raise CheckpointError(f"{checkpoint.path}: {error}") from error
 
 
 def _options(settings: Settings, checkpoint: Checkpoint, name: str) -> RuntimeOptions:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from engine.mobile_sam.attention import attend
 from engine.mobile_sam.tiny_vit import LayerNorm2d, split_heads
 
 
@@ -46,11 +47,11 @@ class Attention(nn.Module):
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, allowed: Tensor | None = None) -> Tensor:
         """[B, Q, dim], [B, K, dim] twice -> [B, Q, dim]; `allowed` bool [B, 1, 1, K] hides keys."""
-        mixed = F.scaled_dot_product_attention(
+        mixed = attend(
             split_heads(self.q_proj(query), self.heads),
             split_heads(self.k_proj(key), self.heads),
             split_heads(self.v_proj(value), self.heads),
-            attn_mask=allowed,
+            allowed,
         )
         out: Tensor = self.out_proj(mixed.transpose(1, 2).flatten(2))
         return out

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from engine.mobile_sam.attention import attend_with_bias
+
 STRIDE = 16  # pixels of the padded frame per cell of the embedding, on each side
 
 
@@ -64,8 +66,10 @@ class LayerNorm2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, dim, H, W] -> the same shape."""
-        rows = F.layer_norm(x.permute(0, 2, 3, 1), self.weight.shape, self.weight, self.bias, 1e-6)
-        return rows.permute(0, 3, 1, 2)
+        # Written out in the reference's order: see `attention.py` on why that matters.
+        centred = x - x.mean(1, keepdim=True)
+        normalised = centred / torch.sqrt(centred.pow(2).mean(1, keepdim=True) + 1e-6)
+        return self.weight[:, None, None] * normalised + self.bias[:, None, None]
 
 
 class Stem(nn.Module):
@@ -148,7 +152,7 @@ class WindowAttention(nn.Module):
         bias = self.attention_biases[:, offsets]  # [heads, cells, cells]
         # Each head's query, key and value lie together in the released weights.
         query, key, value = split_heads(self.qkv(self.norm(x)), self.heads).chunk(3, dim=-1)
-        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=bias[None].to(query.dtype))
+        mixed = attend_with_bias(query, key, value, bias)
         out: Tensor = self.proj(mixed.transpose(1, 2).flatten(2))
         return out
 

@@ -1,9 +1,10 @@
-"""Agreement with the reference implementation's answers (tests/golden).
+"""Agreement with the reference implementation's answers (tests/golden): 1e-3 relative (L2) for each prompt.
 
-The golden decoder answers are ill-conditioned: with these random weights a relative change of 1e-6 in
-the embedding, which is what two orders of summation in float32 differ by, moves the logits of the worst
-prompt by 3e-3 and of the others by 1e-4 to 1e-3 (measured 2026-11-22). So the mark of 1e-3 is kept by
-the median prompt; none may be further off than that noise explains.
+The networks compute in the reference's order of operations, so on a CPU whose float32 sums run as they
+did where the answers were made, the difference is 0. The answers themselves are ill-conditioned: with
+these random weights a relative change of 1e-6 in the embedding, which is what two orders of summation
+differ by, moves the logits of the worst prompt by 3e-3 and of the others by 1e-4 to 1e-3 (measured
+2026-11-22). On a CPU with other kernels, which shows in the embedding, that noise is allowed for.
 """
 
 from __future__ import annotations
@@ -82,29 +83,35 @@ def test_embedding_agrees_with_reference(embedding: NDArray, expected: Golden) -
     assert embedding.std() == pytest.approx(float(expected["embedding_std"]), rel=1e-5)
 
 
-def check(errors: list[float]) -> None:
+def check(errors: list[float], embedding: NDArray, expected: Golden) -> None:
+    has_the_references_bits = np.array_equal(embedding[0, ::16, ::8, ::8], expected["embedding_sample"])
     assert np.median(errors) < MARK, errors
-    assert max(errors) < NOISE, errors
+    assert max(errors) < (MARK if has_the_references_bits else NOISE), errors
 
 
-def test_low_res_logits_agree_with_reference(answers: list, expected: Golden) -> None:
+def test_low_res_logits_agree_with_reference(answers: list, embedding: NDArray, expected: Golden) -> None:
     check(
         [
             relative_error(logits[0, :, ::8, ::8], golden_low_res(expected, index))
             for index, (logits, _) in enumerate(answers)
-        ]
+        ],
+        embedding,
+        expected,
     )
 
 
-def test_predicted_iou_agrees_with_reference(answers: list, expected: Golden) -> None:
-    check([relative_error(iou[0], golden_iou(expected, index)) for index, (_, iou) in enumerate(answers)])
+def test_predicted_iou_agrees_with_reference(answers: list, embedding: NDArray, expected: Golden) -> None:
+    errors = [relative_error(iou[0], golden_iou(expected, index)) for index, (_, iou) in enumerate(answers)]
+    check(errors, embedding, expected)
 
 
-def test_full_size_logits_agree_with_reference(answers: list, picture: RgbImage, expected: Golden) -> None:
+def test_full_size_logits_agree_with_reference(
+    answers: list, embedding: NDArray, picture: RgbImage, expected: Golden
+) -> None:
     errors = []
     for index, (logits, _) in enumerate(answers):
         masks = [upscale_logits(mask, picture.width, picture.height, 1024) for mask in logits[0, 1:]]
         errors.append(
             relative_error(np.stack(masks)[:, ::32, ::32], expected[f"prompt{index}_full_res_logits"])
         )
-    check(errors)
+    check(errors, embedding, expected)
