@@ -84,7 +84,7 @@ class MaskRefiner:
         image = self._pictures.read(picture)
         (proposal,) = decoded.objects
         chosen = refine_object(proposal, prompt, image, decoded.image_size, RefineOptions(), 0)
-        candidates = candidate_fields(proposal, prompt, image, decoded.image_size)
+        candidates = candidate_fields(proposal, prompt, chosen, image, decoded.image_size)
         return Outline(
             {**outline_fields(chosen), "candidates": candidates},
             encode_png(whole_mask(chosen.mask, image.width, image.height)),

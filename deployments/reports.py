@@ -8,36 +8,44 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
+
 from engine.cutout import CutOut
-from engine.errors import MaskTooSmallError
-from engine.refine import refine_object
+from engine.outline import quick_mask
 from engine.shapes import coco_rle, mask_polygons
-from engine.types import DecodedObject, ObjectPrompt, PixelBox, RefinedObject, RefineOptions, RgbImage
+from engine.types import DecodedObject, MaskRegion, ObjectPrompt, PixelBox, RefinedObject, RgbImage
 
 
 def outline_fields(refined: RefinedObject) -> dict[str, Any]:
     """Score, area, box and outlines of one object, in pixels of `original.png`."""
+    return _mask_fields(refined.mask, refined.score)
+
+
+def _mask_fields(mask: MaskRegion, score: float) -> dict[str, Any]:
     return {
-        "score": round(refined.score, 4),
-        "area": refined.area_px,
-        "bbox": _corners(refined.bbox),
-        "polygons": mask_polygons(refined.mask),
+        "score": round(score, 4),
+        "area": int(np.count_nonzero(mask.pixels)),
+        "bbox": _corners(mask.box),
+        "polygons": mask_polygons(mask),
     }
 
 
 def candidate_fields(
-    decoded: DecodedObject, prompt: ObjectPrompt, image: RgbImage, image_size: int
+    decoded: DecodedObject, prompt: ObjectPrompt, chosen: RefinedObject, image: RgbImage, image_size: int
 ) -> list[dict[str, Any]]:
-    """The decoder's masks in its order of use, each cleaned up on its own; those too small are left out."""
-    fields = []
+    """The decoder's masks in its order of use: the one in use as refined, the others as decoded.
+
+    Those below the smallest useful area are left out.
+    """
+    fields: list[dict[str, Any]] = []
     for candidate in decoded.candidates:
-        try:
-            refined = refine_object(
-                DecodedObject((candidate,)), prompt, image, image_size, RefineOptions(), 0
-            )
-        except MaskTooSmallError:
-            continue
-        fields.append({**outline_fields(refined), "stability": round(refined.stability, 4)})
+        score, stability = min(max(candidate.score, 0.0), 1.0), candidate.stability
+        if (score, stability) == (chosen.score, chosen.stability):
+            mask: MaskRegion | None = chosen.mask
+        else:
+            mask = quick_mask(candidate.logits, prompt, image.width, image.height, image_size)
+        if mask is not None:
+            fields.append({**_mask_fields(mask, score), "stability": round(stability, 4)})
     return fields
 
 

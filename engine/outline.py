@@ -92,6 +92,32 @@ def outline_of_logits(
     return Outline(window, mask, alpha, edge_px)
 
 
+def quick_mask(
+    logits: NDArray[np.float32], prompt: ObjectPrompt, width: int, height: int, image_size: int
+) -> MaskRegion | None:
+    """The mask at logits > 0, cleaned up and no more: to show beside others, in milliseconds.
+
+    Args:
+        logits: float32 [L, L] in the padded frame.
+        prompt: What was tapped survives the clean-up.
+        width: Of the picture, pixels.
+        height: Of the picture, pixels.
+        image_size: Side of the padded frame, pixels.
+
+    Returns:
+        None if it has fewer than 50 pixels.
+    """
+    box = positive_box(logits, width, height, image_size)
+    if box is None:
+        return None
+    mask = upscale_window(logits, width, height, image_size, box) > 0
+    mask = _cleaned(mask, box, _LEAST_ISLAND_PX, prompt)
+    tight = tight_box(mask, box)
+    if tight is None or np.count_nonzero(mask) < LEAST_AREA_PX:
+        return None
+    return MaskRegion(tight, reframed(mask, box, tight))
+
+
 def outline_of_mask(mask: MaskRegion, image: RgbImage) -> Outline | None:
     """A client's own mask as it is, with a soft edge; None if it is too small to be an object."""
     if np.count_nonzero(mask.pixels) < LEAST_AREA_PX:
