@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from engine.lama.network import LamaNetwork
 from training.inpainting_data import read_mask, read_picture
 
 _GROW_PX = 4  # the hole is the object's mask and this much more, as a service would ask for it
@@ -60,8 +61,10 @@ def _read(file: Path) -> NDArray[np.float32]:
     return (read_picture(file) / 255).astype(np.float32)
 
 
-def network_filler(network: Callable[[Tensor, Tensor], Tensor]) -> Filler:
+def network_filler(network: LamaNetwork, *, prefill_only: bool = False) -> Filler:
     """A network as a function of picture and hole; the picture is padded to multiples of 8 by mirroring."""
+    device = next(network.parameters()).device
+    run: Callable[[Tensor, Tensor], Tensor] = network.prefill if prefill_only else network
 
     def fill(picture: NDArray[np.float32], hole: NDArray[np.bool_]) -> NDArray[np.float32]:
         height, width = hole.shape
@@ -69,12 +72,23 @@ def network_filler(network: Callable[[Tensor, Tensor], Tensor]) -> Filler:
         padded = np.pad(picture, (*padding, (0, 0)), mode="reflect")
         padded_hole = np.pad(hole, padding, mode="reflect").astype(np.float32)
         with torch.inference_mode():
-            answer = network(
-                torch.from_numpy(padded).permute(2, 0, 1)[None], torch.from_numpy(padded_hole)[None, None]
+            answer = run(
+                torch.from_numpy(padded).permute(2, 0, 1)[None].to(device),
+                torch.from_numpy(padded_hole)[None, None].to(device),
             )
-        return np.asarray(answer[0].permute(1, 2, 0).float().numpy()[:height, :width])
+        return np.asarray(answer[0].permute(1, 2, 0).float().cpu().numpy()[:height, :width])
 
     return fill
+
+
+def mean_correction(network: LamaNetwork, cases: list[Case]) -> float:
+    """How much a network changes its own prefill inside the holes: mean over cases, in grey levels of 255."""
+    fill, prefill = network_filler(network), network_filler(network, prefill_only=True)
+    changes = []
+    for case in cases:
+        hole = grown(case.mask)
+        changes.append(np.abs(fill(case.picture, hole) - prefill(case.picture, hole))[hole].mean())
+    return 255 * float(np.mean(changes))
 
 
 def telea(picture: NDArray[np.float32], hole: NDArray[np.bool_]) -> NDArray[np.float32]:

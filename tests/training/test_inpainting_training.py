@@ -91,6 +91,7 @@ def test_training_writes_a_checkpoint_that_loads_and_goes_on_where_it_stopped(
 
     with safe_open(first.out, "pt") as file:
         network = LamaNetwork.load(load_file(first.out), file.metadata())
+        assert 0 <= float(file.metadata()["mean_correction_grey_levels"]) < 255
     assert network.config == TINY
     curve = [json.loads(line) for line in (first.runs / "curve.jsonl").read_text().splitlines()]
     steps = [line["step"] for line in curve]
