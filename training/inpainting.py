@@ -46,8 +46,8 @@ CONFIG = LamaConfig(
 )
 PROVENANCE = (
     "LaMa generator at a small width that corrects a classical fill (smooth colours, structure and detail "
-    "copied from the same picture), trained by this project from scratch on photographs of public segmentation data "
-    "sets, most licensed for research; no released weights were used"
+    "copied from the same picture), trained by this project from scratch on photographs of public "
+    "segmentation data sets, most licensed for research; no released weights were used"
 )
 
 
