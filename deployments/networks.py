@@ -148,7 +148,7 @@ def _options(settings: Settings, checkpoint: Checkpoint, name: str) -> RuntimeOp
     return RuntimeOptions(
         name=name,
         weights_digest=checkpoint.digest,
-        cache_dir=settings.cache_dir / "compiled",
+        cache_dir=settings.cache_dir,
         device=settings.device,
         threads=settings.threads,
     )
