@@ -16,15 +16,12 @@ from typing import Any, Self
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from engine.cache_folder import default_cache_folder
 from engine.types import Device
 
 
 class SettingsError(Exception):
     """A setting is unknown or out of range; the message names it and says how to mend it."""
-
-
-def _user_cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tapcut"
 
 
 class Settings(BaseSettings):
@@ -66,7 +63,8 @@ class Settings(BaseSettings):
     lama_checkpoint: Path | None = Field(None, description="LaMa checkpoint; unset: released, else bundled.")
     checkpoint_download: bool = Field(True, description="Whether the released checkpoints may be fetched.")
     cache_dir: Path = Field(
-        default_factory=_user_cache, description="Released checkpoints and compiled networks are kept here."
+        default_factory=default_cache_folder,
+        description="Released checkpoints and compiled networks are kept here.",
     )
 
     work_dir: Path = Field(Path("jobs"), description="Folder of jobs and artifacts, shared by all replicas.")

@@ -7,10 +7,12 @@ Fails loudly: a replica that cannot load its network never becomes ready.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -28,6 +30,8 @@ from engine.types import FillTask, ImageEmbedding, ObjectPrompt, PixelBox, RgbIm
 from settings import Settings
 
 log = logging.getLogger("ray.serve")
+
+Loaded = TypeVar("Loaded")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,19 @@ class LoadedInpainter:
     description: dict[str, str]
 
 
+def _giving_memory_back(load: Callable[[Settings], Loaded]) -> Callable[[Settings], Loaded]:
+    """Module and checkpoint are gone when `load` has returned; only then is there memory to give back."""
+
+    @wraps(load)
+    def loaded(settings: Settings) -> Loaded:
+        network = load(settings)
+        return_freed_memory()
+        return network
+
+    return loaded
+
+
+@_giving_memory_back
 def load_encoder(settings: Settings) -> LoadedEncoder:
     """MobileSAM's image encoder, ready to be called.
 
@@ -69,13 +86,12 @@ def load_encoder(settings: Settings) -> LoadedEncoder:
     side = MobileSamConfig.from_tensors(checkpoint.tensors, checkpoint.metadata).image_size
     options = _options(settings, checkpoint, "mobile_sam_encoder")
     run = build_runtime(module, (torch.zeros(2, 3, side, side),), ((0,),), options)
-    del module
-    return_freed_memory()
     encoder = PictureEncoder(run, side)
     encoder.encode([RgbImage(np.zeros((8, 8, 3), np.uint8))])  # the first call allocates
     return LoadedEncoder(encoder, checkpoint.digest, _describe(checkpoint, run))
 
 
+@_giving_memory_back
 def load_decoder(settings: Settings) -> LoadedDecoder:
     """MobileSAM's prompt and mask decoder, ready to be called.
 
@@ -91,14 +107,13 @@ def load_decoder(settings: Settings) -> LoadedDecoder:
     example = (torch.zeros(2, channels, grid, grid), torch.ones(2, 3, 2), torch.ones(2, 3, dtype=torch.int64))
     options = _options(settings, checkpoint, "mobile_sam_decoder")
     run = build_runtime(module, example, ((0,), (0, 1), (0, 1)), options)
-    del module
-    return_freed_memory()
     decoder = PromptDecoder(run, config.image_size)
     blank = ImageEmbedding(np.zeros((channels, grid, grid), np.float32), 8, 8)
     decoder.decode([(blank, [ObjectPrompt(points=((1.0, 1.0),), labels=(1,))])])
     return LoadedDecoder(decoder, config.image_size, _describe(checkpoint, run))
 
 
+@_giving_memory_back
 def load_inpainter(settings: Settings) -> LoadedInpainter:
     """LaMa's generator, ready to be called.
 
@@ -113,8 +128,6 @@ def load_inpainter(settings: Settings) -> LoadedInpainter:
     hole[..., 20:40, 24:44] = 1
     example = (torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)), hole)
     run = build_runtime(module, example, ((0, 2, 3), (0, 2, 3)), _options(settings, checkpoint, "lama"))
-    del module
-    return_freed_memory()
     inpainter = Inpainter(run)
     for size in settings.inpaint_sizes:
         opened = np.zeros((size, size), np.bool_)

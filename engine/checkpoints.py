@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import logging
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from pathlib import Path
 
 import torch
 
+from engine.cache_folder import default_cache_folder
 from engine.checkpoint_formats import read_tensors
 from engine.download import DownloadError, Patience, download_once, has_md5
 from engine.errors import CheckpointError
@@ -89,11 +89,6 @@ class Checkpoint:
     def summary(self) -> str:
         """One line for people, e.g. `lama: bundled lama.safetensors (sha256 0123456789ab)`."""
         return f"{self.network}: {self.origin} {self.path.name} (sha256 {self.digest[:12]})"
-
-
-def default_cache_folder() -> Path:
-    """`tapcut` in the user's cache folder: $XDG_CACHE_HOME, else ~/.cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tapcut"
 
 
 def load_checkpoint(

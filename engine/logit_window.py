@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.mobile_sam.frame import framed_size
 from engine.types import PixelBox
 
 # An affine warp costs about six times a resize a pixel (2026-11, OpenCV 5.0).
@@ -37,7 +38,7 @@ def positive_box(logits: NDArray[np.float32], width: int, height: int, image_siz
     rows, columns = np.flatnonzero(positive.any(axis=1)), np.flatnonzero(positive.any(axis=0))
     if not rows.size:
         return None
-    framed_width, framed_height = _framed_size(width, height, image_size)
+    framed_width, framed_height = framed_size(width, height, image_size)
     x_px = image_size / logits.shape[1] * width / framed_width
     y_px = image_size / logits.shape[0] * height / framed_height
     # Bilinear reaches one cell further; one more pixel for the second, finer resize.
@@ -65,7 +66,7 @@ def upscale_window(
     Returns:
         float32 [window.height, window.width], > 0 is the object.
     """
-    framed_width, framed_height = _framed_size(width, height, image_size)
+    framed_width, framed_height = framed_size(width, height, image_size)
     if window.width * window.height > width * height * _RESIZE_PAYS_FROM:
         frame = cv2.resize(logits, (image_size, image_size), interpolation=cv2.INTER_LINEAR)
         shown = np.ascontiguousarray(frame[:framed_height, :framed_width])
@@ -83,11 +84,6 @@ def upscale_window(
     return _sample(
         frame, x_scale, y_scale, window.x0, window.y0, window.width, window.height, part.x0, part.y0
     )
-
-
-def _framed_size(width: int, height: int, image_size: int) -> tuple[int, int]:
-    scale = image_size / max(width, height)
-    return max(int(width * scale + 0.5), 1), max(int(height * scale + 0.5), 1)
 
 
 def _sample(

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from engine.mobile_sam.frame import framed_size
 from engine.mobile_sam.prompt_encoder import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT, FILLER, NOT_A_POINT
 from engine.types import DecodedObject, ImageEmbedding, MaskCandidate, ObjectPrompt, RgbImage
 
@@ -26,12 +27,6 @@ Network = Callable[..., tuple[NDArray[np.float32], ...]]
 PIXEL_MEAN = np.array([123.675, 116.28, 103.53], np.float32)
 PIXEL_STD = np.array([58.395, 57.12, 57.375], np.float32)
 STABILITY_OFFSET = 1.0  # logits; the mask that hardly moves between -1 and +1 is the surer one
-
-
-def framed_size(width: int, height: int, image_size: int) -> tuple[int, int]:
-    """Width and height of a picture inside the padded frame: longest side `image_size`, half rounds up."""
-    scale = image_size / max(width, height)
-    return max(int(width * scale + 0.5), 1), max(int(height * scale + 0.5), 1)
 
 
 def preprocess(image: RgbImage, image_size: int) -> NDArray[np.float32]:

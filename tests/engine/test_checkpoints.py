@@ -13,13 +13,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from engine.cache_folder import default_cache_folder
 from engine.checkpoints import (
     RELEASES,
     Checkpoint,
     NetworkName,
     Origin,
     Release,
-    default_cache_folder,
     load_checkpoint,
     main,
 )
