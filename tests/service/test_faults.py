@@ -10,8 +10,8 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from tests.conftest import Service
 from tests.service.pictures import DISC, SQUARE, segment, upload, wait
+from trials.service import Service
 
 
 def until(condition: Callable[[], object], seconds: float, what: str) -> None:

@@ -7,8 +7,8 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.conftest import Service
 from tests.service.pictures import DISC, finished, png_bytes, scene, segment, upload, wait
+from trials.service import Service
 
 
 def test_health_says_what_is_loaded(api: httpx.Client) -> None:

@@ -1,0 +1,115 @@
+"""One real service for a trial or a test, started as a user starts it, on a port of its own.
+
+Owns its start, its end and the finding of its processes. Ends only processes that it started.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+
+ROOT = Path(__file__).resolve().parents[1]
+START_S, STOP_S = 240.0, 60.0
+STAGES = ("PhotoIntake", "ImageEncoder", "PromptDecoder", "MaskRefiner", "LamaInpainter", "ResultComposer")
+
+
+@dataclass(frozen=True)
+class Service:
+    """A running service and where it keeps its things. `process` is the launcher's."""
+
+    url: str
+    work_dir: Path
+    process: psutil.Process
+    log: Path
+
+    def processes(self, start_of_name: str) -> set[int]:
+        """Ids of the service's processes, one word of whose command line starts so."""
+        found = set()
+        for process in self.process.children(recursive=True):
+            try:
+                if any(part.startswith(start_of_name) for part in process.cmdline()):
+                    found.add(process.pid)
+            except (psutil.NoSuchProcess, psutil.ZombieProcess):
+                continue
+        return found
+
+    def replicas(self, deployment: str) -> set[int]:
+        """Process ids of a deployment's replicas."""
+        return self.processes(f"ray::ServeReplica:tapcut:{deployment}")
+
+
+def free_port() -> int:
+    """A free port below those that Ray's workers and the kernel's clients use."""
+    for port in range(8600, 8900):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) != 0:
+                return port
+    raise RuntimeError("no free port between 8600 and 8900")
+
+
+@contextmanager
+def running_service(settings: Mapping[str, str]) -> Iterator[Service]:
+    """A service with `settings` (by name, over the defaults below), ended and checked with the context.
+
+    Raises:
+        RuntimeError: it does not become ready.
+        AssertionError: Ctrl-C left a process behind, or it ended with an error.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="tapcut-test-"))
+    port = free_port()
+    environment = {
+        **os.environ,
+        "PORT": str(port),
+        "WORK_DIR": str(folder / "jobs"),
+        # Kept between sessions: converting the networks takes longer than all else of a start.
+        "CACHE_DIR": str(Path(tempfile.gettempdir()) / "tapcut-test-cache"),
+        "CHECKPOINT_DOWNLOAD": "false",
+        **settings,
+    }
+    log_path = folder / "serve.log"
+    with log_path.open("w") as log:
+        started = subprocess.Popen(
+            [sys.executable, "-m", "launch"], cwd=ROOT, env=environment, stdout=log, stderr=log
+        )
+    url, process = f"http://127.0.0.1:{port}", psutil.Process(started.pid)
+    try:
+        _wait_until_ready(url, started, log_path)
+        yield Service(url, Path(environment["WORK_DIR"]), process, log_path)
+    finally:
+        family = [process, *process.children(recursive=True)] if started.poll() is None else []
+        started.send_signal(signal.SIGINT)
+        started.wait(STOP_S)
+        _, left = psutil.wait_procs(family, timeout=15)
+        names = [one.name() for one in left]
+        for one in left:
+            one.kill()
+        shutil.rmtree(folder, ignore_errors=True)
+    assert started.returncode == 0 and not names, f"Ctrl-C left {names}, exit code {started.returncode}"
+
+
+def _wait_until_ready(url: str, started: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + START_S
+    while True:
+        if started.poll() is not None:
+            raise RuntimeError(f"the service ended with {started.returncode}:\n{log.read_text()}")
+        try:
+            if httpx.get(f"{url}/health", timeout=5).status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"the service is not ready after {START_S:g} s:\n{log.read_text()}")
+        time.sleep(0.2)
