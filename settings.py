@@ -52,6 +52,9 @@ class Settings(BaseSettings):
     max_queued_jobs: int = Field(
         256, ge=1, description="Most jobs waiting; beyond it `/segment` answers 503."
     )
+    max_queued_jobs_per_key: int = Field(
+        64, ge=1, description="Most jobs of one API key waiting; beyond it its `/segment` answers 429."
+    )
 
     device: Device = Field(Device.AUTO, description="Where the networks run: `auto`, `cpu` or `cuda`.")
     threads: int = Field(

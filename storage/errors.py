@@ -26,6 +26,10 @@ class QueueFull(StorageError):
     """As many jobs wait as are allowed to; nothing was accepted."""
 
 
+class OwnerQueueFull(StorageError):
+    """As many of the owner's jobs wait as one owner may have waiting; nothing was accepted."""
+
+
 class KeyReused(StorageError):
     """An idempotency key came back with a different request."""
 

@@ -132,9 +132,13 @@ class JobStore(Protocol):
         *,
         max_queued: int,
         ttl_s: float,
+        max_queued_of_owner: int | None = None,
         idempotency_key: str | None = None,
     ) -> Enqueued:
-        """Accept a run and queue it. Raises `JobNotFound`, `JobBusy`, `QueueFull`, `KeyReused`."""
+        """Accept a run and queue it.
+
+        Raises `JobNotFound`, `JobBusy`, `QueueFull`, `OwnerQueueFull`, `KeyReused`.
+        """
 
     async def reserve(self, key: str, owner: str, hold_s: float) -> Reservation:
         """Claim an idempotency key for an upload, for at most `hold_s`."""

@@ -31,8 +31,8 @@ def flat(files: Mapping[str, str]) -> list[str]:
     return [text for pair in files.items() for text in pair]
 
 
-def job_of(job_id: str, answer: Sequence[str], rank: int | None = None) -> Job:
-    """The job from its hash's fields and values in turn; `rank` is its place among those waiting."""
+def job_of(job_id: str, answer: Sequence[str], place: int | None = None) -> Job:
+    """The job from its hash's fields and values in turn; `place` is its place in line."""
     fields = dict(zip(answer[::2], answer[1::2], strict=True))
     files = {
         field.removeprefix(prefix): key
@@ -58,5 +58,5 @@ def job_of(job_id: str, answer: Sequence[str], rank: int | None = None) -> Job:
         files=files,
         error=fields.get("error"),
         owner=fields["owner"],
-        queue_position=None if rank is None else rank + 1,
+        queue_position=place,
     )

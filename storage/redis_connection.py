@@ -48,8 +48,8 @@ def translated() -> Iterator[None]:
 def script_text(name: str) -> str:
     """The Lua text of one operation, with the key names and the shared functions before it."""
     folder = Path(__file__).with_name("redis_scripts")
-    prelude = (folder / "prelude.lua").read_text("utf-8")
-    return redis_keys.lua_table() + prelude + (folder / f"{name}.lua").read_text("utf-8")
+    texts = [(folder / f"{part}.lua").read_text("utf-8") for part in ("prelude", "line", name)]
+    return redis_keys.lua_table() + "".join(texts)
 
 
 class RedisConnection:

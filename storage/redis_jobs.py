@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from uuid import uuid4
 
 from storage import redis_keys
-from storage.errors import JobBusy, JobExists, JobNotFound, KeyReused, QueueFull
+from storage.errors import JobBusy, JobExists, JobNotFound, KeyReused, OwnerQueueFull, QueueFull
 from storage.job_metrics import BATCH_BOUNDS, SECONDS_BOUNDS, Histogram, StoreMetrics
 from storage.jobs import Deleted, Enqueued, Job, JobState, Picture, Reservation, ReservationState
 from storage.redis_codec import flat, job_of, picture_text
@@ -36,10 +36,10 @@ class RedisJobs:
 
     async def get(self, job_id: str) -> Job:
         """The job with its queue position, in one round trip. Raises `JobNotFound`."""
-        fields, rank = await self._redis.run("get", job_id)
+        fields, place = await self._redis.run("get", job_id)
         if not fields:
             raise JobNotFound("Job not found")
-        return job_of(job_id, fields, rank)
+        return job_of(job_id, fields, place)
 
     async def delete(self, job_id: str) -> Deleted:
         """Forget the job in any state; whoever runs it loses the lease."""
@@ -64,9 +64,12 @@ class RedisJobs:
         *,
         max_queued: int,
         ttl_s: float,
+        max_queued_of_owner: int | None = None,
         idempotency_key: str | None = None,
     ) -> Enqueued:
-        """Accept a run and queue it. Raises `JobNotFound`, `JobBusy`, `QueueFull`, `KeyReused`.
+        """Accept a run and queue it.
+
+        Raises `JobNotFound`, `JobBusy`, `QueueFull`, `OwnerQueueFull`, `KeyReused`.
 
         The expiry moves to `ttl_s` from now at least. An idempotency key is remembered as long as
         the job: its repeat gets the first answer whatever state the job is in by then.
@@ -74,7 +77,15 @@ class RedisJobs:
         # Without a key of the client's, one of our own: it makes redis-py's sending again harmless.
         key = redis_keys.digest(idempotency_key) if idempotency_key is not None else uuid4().hex
         status, *answer = await self._redis.run(
-            "enqueue", job_id, request, num_objects, max_queued, ttl_s, key, redis_keys.digest(request)
+            "enqueue",
+            job_id,
+            request,
+            num_objects,
+            max_queued,
+            ttl_s,
+            key,
+            redis_keys.digest(request),
+            max_queued if max_queued_of_owner is None else max_queued_of_owner,
         )
         if status == "missing":
             raise JobNotFound("Job not found")
@@ -82,6 +93,8 @@ class RedisJobs:
             raise JobBusy("The job is being processed")
         if status == "full":
             raise QueueFull("The queue is full")
+        if status == "owner_full":
+            raise OwnerQueueFull("The owner has as many jobs waiting as one may have")
         if status == "reused":
             raise KeyReused("The idempotency key was used with a different request")
         run, count, repeated = answer

@@ -15,8 +15,13 @@ EXPIRY = PREFIX + "expiry"  # zset: job id by expires_at
 PICTURE = PREFIX + "picture:"  # + digest: set of the ids of the jobs on that picture
 RUN_KEYS = PREFIX + "runkeys:"  # + job id: hash, idempotency key -> accepted run
 UPLOAD_KEY = PREFIX + "uploadkey:"  # + hash of owner and key: string, reservation or answer
-QUEUE = PREFIX + "queue"  # stream of runs to do
-WAITING = PREFIX + "waiting"  # zset: job id by order of acceptance, until its attempt begins
+QUEUE = PREFIX + "queue"  # stream of tickets: one for each run that has not ended
+TICKETS = PREFIX + "tickets"  # hash: stream entry -> id of the job that has it
+WAITING = PREFIX + "waiting"  # zset: job id by order of acceptance, until a runner takes it
+LANE = PREFIX + "lane:"  # + owner: zset, those of WAITING that are the owner's
+TURNS = PREFIX + "turns"  # zset: owner by the tag of their lane; the lowest is next
+USED = PREFIX + "used"  # hash: owner -> tag up to which they were served
+TURN = PREFIX + "turn"  # tag of the job taken last
 ORDER = PREFIX + "order"  # counter of acceptances
 DEAD = PREFIX + "dead"  # stream of runs that were given up
 STATS = PREFIX + "stats"  # hash of counters
@@ -51,7 +56,12 @@ def lua_table() -> str:
         "picture": PICTURE,
         "run_keys": RUN_KEYS,
         "queue": QUEUE,
+        "tickets": TICKETS,
         "waiting": WAITING,
+        "lane": LANE,
+        "turns": TURNS,
+        "used": USED,
+        "turn": TURN,
         "order": ORDER,
         "dead": DEAD,
         "stats": STATS,

@@ -1,7 +1,8 @@
 """The queue of jobs in Redis: `JobQueue` over a stream with one consumer group.
 
 Owns the runner's operations. The stream holds an entry from the acceptance of a run to its end;
-there is never more than one entry a job, and the job's hash names it.
+there is never more than one entry a job, and the job's hash names it. Entries are tickets: which
+waiting job a ticket is for is decided when it is taken (see `redis_scripts/line.lua`).
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ class RedisQueue:
         if not read:
             return None
         entry_id, fields = read[0][1][0]
-        return _delivery(consumer, entry_id, fields["job"], fields["run"])
+        return _delivery(consumer, *await self._redis.run("take", consumer, entry_id, fields["job"]))
 
     async def reclaim(
         self, consumer: str, min_idle_ms: int, *, holding: Collection[Delivery] = (), limit: int = 1

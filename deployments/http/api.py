@@ -67,6 +67,7 @@ def _refusals(*codes: int) -> dict[int | str, dict[str, Any]]:
         400: "Not a picture that can be worked on; `detail` says why.",
         404: "Unknown, expired or deleted job, or unknown file.",
         409: "The job is being processed.",
+        429: "Over what one key may ask for: nothing was accepted; see `Retry-After`.",
         416: "The requested range lies outside the file.",
         422: "A field is unknown, malformed or does not fit the picture; `errors` names each.",
         503: "Queue full, or a part of the service is down: nothing was accepted; see `Retry-After`.",
@@ -171,7 +172,7 @@ def _add_workflow(app: FastAPI, backend: Backend) -> None:
             notes=list(picture.notes),
         )
 
-    @app.post("/segment", tags=["workflow"], responses=_refusals(404, 409, 422, 503))
+    @app.post("/segment", tags=["workflow"], responses=_refusals(404, 409, 422, 429, 503))
     async def segment(
         query: Annotated[SegmentQuery, Query()],
         body: SegmentBody | None = None,
@@ -192,6 +193,7 @@ def _add_workflow(app: FastAPI, backend: Backend) -> None:
             request.to_json(),
             len(request.objects),
             max_queued=settings.max_queued_jobs,
+            max_queued_of_owner=settings.max_queued_jobs_per_key if job.owner else None,
             ttl_s=settings.job_ttl_s,
             idempotency_key=idempotency_key,
         )

@@ -178,7 +178,9 @@ class StatusAnswer(Wire):
     progress: int = Field(ge=0, le=100, description="Never goes back during a run.")
     stage: str
     num_objects: int
-    queue_position: int | None = Field(description="Jobs ahead of this one; null when it does not wait.")
+    queue_position: int | None = Field(
+        description="Place in line if all jobs were the same size, 1 = next; null when it does not wait."
+    )
     objects: list[ObjectAnswer]
     files: list[str]
     error: str | None

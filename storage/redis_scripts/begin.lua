@@ -12,7 +12,7 @@ end
 if job[4] == token then
   return {'ok', redis.call('HGETALL', key)}
 end
-redis.call('ZREM', K.waiting, id)
+leave_line(id) -- if it still waits, by a ticket of an older version
 if tonumber(job[3]) >= max_tries then
   drop_entry(entry)
   redis.call('XADD', K.dead, 'MAXLEN', '~', K.dead_kept, '*', 'job', id, 'run', job[5], 'tries', job[3],

@@ -1,7 +1,7 @@
--- id, request, num_objects, max_queued, ttl_s, idempotency key, digest of the request
+-- id, request, num_objects, max_queued, ttl_s, idempotency key, digest of the request, most of one owner
 local id, request, num_objects = ARGV[1], ARGV[2], ARGV[3]
 local key = K.job .. id
-local job = redis.call('HMGET', key, 'state', 'run')
+local job = redis.call('HMGET', key, 'state', 'run', 'owner')
 if not job[1] then
   return {'missing'}
 end
@@ -19,6 +19,9 @@ end
 if redis.call('ZCARD', K.waiting) >= tonumber(ARGV[4]) then
   return {'full'}
 end
+if redis.call('ZCARD', lane_of(job[3])) >= tonumber(ARGV[8]) then
+  return {'owner_full'}
+end
 local run = tonumber(job[2]) + 1
 local entry = redis.call('XADD', K.queue, '*', 'job', id, 'run', run)
 local order = redis.call('INCR', K.order)
@@ -30,7 +33,8 @@ end
 redis.call('HDEL', key, 'error', 'result', 'begun_by')
 redis.call('HSET', key, 'stage', 'queued', 'progress', 0, 'run', run, 'tries', 0, 'request', request,
   'num_objects', num_objects, 'updated_at', stamp(now()), 'ttl_s', ARGV[5], 'entry', entry, 'order', order)
-redis.call('ZADD', K.waiting, order, id)
+redis.call('HSET', K.tickets, entry, id)
+line_up(id, order)
 redis.call('HSET', K.run_keys .. id, ARGV[6], run .. ' ' .. num_objects .. ' ' .. ARGV[7])
 move(id, job[1], 'processing')
 extend(id)

@@ -1,2 +1,2 @@
 -- id
-return {redis.call('HGETALL', K.job .. ARGV[1]), redis.call('ZRANK', K.waiting, ARGV[1])}
+return {redis.call('HGETALL', K.job .. ARGV[1]), place_in_line(ARGV[1])}

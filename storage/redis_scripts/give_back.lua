@@ -9,7 +9,7 @@ redis.call('HDEL', key, 'begun_by')
 -- A new attempt number shuts out whatever the leaving runner still sends.
 redis.call('HINCRBY', key, 'attempt', 1)
 redis.call('HSET', key, 'stage', 'queued', 'tries', math.max(tonumber(job[5]) - 1, 0), 'updated_at', stamp(now()))
-redis.call('ZADD', K.waiting, job[4], id)
+line_up_again(id, job[4])
 redis.call('XCLAIM', K.queue, K.group, K.given_back, 0, entry, 'IDLE', 86400000, 'JUSTID')
 tell(id)
 return {'ok'}

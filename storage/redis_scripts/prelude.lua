@@ -46,6 +46,7 @@ local function drop_entry(entry)
   if entry and entry ~= '' then
     redis.call('XACK', K.queue, K.group, entry)
     redis.call('XDEL', K.queue, entry)
+    redis.call('HDEL', K.tickets, entry)
   end
 end
 

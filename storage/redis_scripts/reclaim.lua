@@ -15,7 +15,7 @@ for _, pending in ipairs(idle) do
   if #taken < limit and not held[pending[1]] then
     local claimed = redis.call('XCLAIM', K.queue, K.group, consumer, ARGV[2], pending[1])
     if claimed[1] then
-      taken[#taken + 1] = {claimed[1][1], field_of(claimed[1][2], 'job'), field_of(claimed[1][2], 'run')}
+      taken[#taken + 1] = assign(claimed[1][1], field_of(claimed[1][2], 'job'))
     else
       redis.call('XACK', K.queue, K.group, pending[1])
     end

@@ -19,7 +19,7 @@ from hypothesis.stateful import (
 )
 
 from storage import redis_keys
-from storage.errors import JobBusy, JobNotFound, LeaseLost, QueueFull
+from storage.errors import JobBusy, JobNotFound, LeaseLost, OwnerQueueFull, QueueFull
 from storage.job_metrics import StoreMetrics
 from storage.job_queue import Delivery, Started
 from storage.jobs import Job
@@ -27,15 +27,18 @@ from storage.redis_connection import RedisConnection
 from storage.redis_jobs import RedisJobs
 from storage.redis_queue import MAX_TRIES, RedisQueue
 from storage.redis_server import RedisServer
+from tests.storage.fair_line import FairLine
 from tests.storage.samples import new_id, picture
 
 CONSUMERS = st.sampled_from(["one", "two", "three"])
-MAX_QUEUED = 4
+MAX_QUEUED, MAX_QUEUED_OF_OWNER = 6, 4
 
 
 @dataclass
 class ModelJob:
     digest: str
+    owner: str
+    cost: int = 1
     state: str = "uploaded"
     run: int = 0
     attempt: int = 0
@@ -43,7 +46,7 @@ class ModelJob:
     progress: int = 0
     order: int = 0
     waiting: bool = False
-    holder: str | None = None  # the consumer that has the entry; "" = given back; None = nobody yet
+    holder: str | None = None  # the consumer that has it
 
 
 class JobMachine(RuleBasedStateMachine):
@@ -55,11 +58,13 @@ class JobMachine(RuleBasedStateMachine):
         self.connection = RedisConnection(self.url)
         self.jobs, self.queue = RedisJobs(self.connection), RedisQueue(self.connection)
         self.do(self.connection.client.flushall())
+        self.do(self.connection.make_group())
         self.model: dict[str, ModelJob] = {}
         self.ids: list[str] = []  # also of deleted jobs
         self.deliveries: list[Delivery] = []  # also stale ones
         self.started: list[Started] = []
         self.order = 0
+        self.line = FairLine()
 
     def do(self, call: Coroutine[Any, Any, Any]) -> Any:
         async def run() -> Any:
@@ -84,10 +89,22 @@ class JobMachine(RuleBasedStateMachine):
         self.do(self.connection.close())
         self.loop.close()
 
-    def processing(self, holder: str | None) -> list[str]:
-        """Jobs whose entry is with `holder`, in the order of the queue."""
-        found = [i for i, job in self.model.items() if job.state == "processing" and job.holder == holder]
-        return sorted(found, key=lambda i: self.model[i].order)
+    def held_by(self, consumer: str) -> set[str]:
+        return {i for i, job in self.model.items() if job.state == "processing" and job.holder == consumer}
+
+    def tickets_given_back(self) -> int:
+        arguments = (redis_keys.QUEUE, redis_keys.GROUP, "-", "+", 100, redis_keys.GIVEN_BACK)
+        return len(self.do(self.connection.client.xpending_range(*arguments)))
+
+    def hand_over(self, delivery: Delivery, consumer: str) -> None:
+        """A delivery of a job that waits must be of the one whose turn it is."""
+        job = self.model[delivery.job_id]
+        if job.waiting:
+            assert delivery.job_id == self.line.take()
+            job.waiting = False
+        assert delivery.run == job.run
+        job.holder = consumer
+        self.deliveries.append(delivery)
 
     def current(self, started: Started) -> ModelJob | None:
         job = self.model.get(started.job.id)
@@ -95,25 +112,35 @@ class JobMachine(RuleBasedStateMachine):
             return None
         return job if (job.run, job.attempt) == (started.job.run, started.attempt) else None
 
-    @rule(digest=st.sampled_from(["aa", "bb"]))
-    def create(self, digest: str) -> None:
+    @rule(digest=st.sampled_from(["aa", "bb"]), owner=st.sampled_from(["", "ann", "bob"]))
+    def create(self, digest: str, owner: str) -> None:
         job_id = new_id()
-        self.do(self.jobs.create(job_id, picture(digest), {}, 60))
-        self.model[job_id] = ModelJob(digest)
+        self.do(self.jobs.create(job_id, picture(digest), {}, 60, owner))
+        self.model[job_id] = ModelJob(digest, owner)
         self.ids.append(job_id)
 
     @precondition(lambda self: self.ids)
-    @rule(data=st.data())
-    def enqueue(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), objects=st.integers(1, 4))
+    def enqueue(self, data: st.DataObject, objects: int) -> None:
         job_id = data.draw(st.sampled_from(self.ids))
-        call = self.jobs.enqueue(job_id, "{}", 1, max_queued=MAX_QUEUED, ttl_s=60)
+        call = self.jobs.enqueue(
+            job_id,
+            "{}",
+            objects,
+            max_queued=MAX_QUEUED,
+            max_queued_of_owner=MAX_QUEUED_OF_OWNER,
+            ttl_s=60,
+        )
         job = self.model.get(job_id)
+        line = [one for one in self.model.values() if one.waiting]
         if job is None:
             expected: type[Exception] | None = JobNotFound
         elif job.state == "processing":
             expected = JobBusy
-        elif sum(one.waiting for one in self.model.values()) >= MAX_QUEUED:
+        elif len(line) >= MAX_QUEUED:
             expected = QueueFull
+        elif sum(one.owner == job.owner for one in line) >= MAX_QUEUED_OF_OWNER:
+            expected = OwnerQueueFull
         else:
             expected = None
         if expected is not None:
@@ -125,7 +152,8 @@ class JobMachine(RuleBasedStateMachine):
         job.run += 1
         assert self.do(call).run == job.run
         job.state, job.tries, job.progress, job.holder = "processing", 0, 0, None
-        job.waiting, job.order = True, self.order
+        job.waiting, job.order, job.cost = True, self.order, objects
+        self.line.enter(job_id, job.owner, self.order, objects)
 
     @precondition(lambda self: self.ids)
     @rule(data=st.data())
@@ -133,6 +161,7 @@ class JobMachine(RuleBasedStateMachine):
         job_id = data.draw(st.sampled_from(self.ids))
         answer = self.do(self.jobs.delete(job_id))
         job = self.model.pop(job_id, None)
+        self.line.leave(job_id)
         assert answer.existed == (job is not None)
         last = job is not None and all(one.digest != job.digest for one in self.model.values())
         assert answer.unused_digest == (job.digest if job is not None and last else None)
@@ -140,23 +169,21 @@ class JobMachine(RuleBasedStateMachine):
     @rule(consumer=CONSUMERS)
     def take(self, consumer: str) -> None:
         delivery = self.do(self.queue.take(consumer))
-        expected = (self.processing("") + self.processing(None))[:1]
-        assert [delivery.job_id] == expected if delivery is not None else not expected
+        assert (delivery is not None) == any(job.waiting for job in self.model.values())
         if delivery is not None:
-            self.model[delivery.job_id].holder = consumer
-            self.deliveries.append(delivery)
+            self.hand_over(delivery, consumer)
 
     @rule(consumer=CONSUMERS)
     def reclaim(self, consumer: str) -> None:
-        mine = self.processing(consumer)
+        mine = self.held_by(consumer)
         holding = [one for one in self.deliveries if one.job_id in mine]
+        others = {i for i, job in self.model.items() if job.state == "processing" and job.holder} - mine
+        tickets = len(others) + self.tickets_given_back()
         taken = self.do(self.queue.reclaim(consumer, 0, holding=holding, limit=2))
-        others = {i for i, job in self.model.items() if job.state == "processing" and job.holder is not None}
-        assert len(taken) == min(2, len(others - set(mine)))
+        assert len(taken) == min(2, tickets)
         for delivery in taken:
-            assert delivery.job_id in others
-            self.model[delivery.job_id].holder = consumer
-            self.deliveries.append(delivery)
+            assert delivery.job_id in others or self.model[delivery.job_id].waiting
+            self.hand_over(delivery, consumer)
 
     @precondition(lambda self: self.deliveries)
     @rule(data=st.data())
@@ -171,7 +198,6 @@ class JobMachine(RuleBasedStateMachine):
         ):
             assert started is None
             return
-        job.waiting = False
         if job.tries == MAX_TRIES:
             assert started is None
             job.state = "error"
@@ -224,13 +250,14 @@ class JobMachine(RuleBasedStateMachine):
         if job is not None:
             job.attempt += 1
             job.tries = max(job.tries - 1, 0)
-            job.waiting, job.holder = True, ""
+            job.waiting, job.holder = True, None
+            self.line.enter_again(started.job.id, job.owner, job.order, job.cost)
 
     @rule(consumer=CONSUMERS)
     def heartbeat(self, consumer: str) -> None:
         mine = [one for one in self.deliveries if one.consumer == consumer]
         ours = self.do(self.queue.heartbeat(mine))
-        held = set(self.processing(consumer))
+        held = self.held_by(consumer)
         expected = {one for one in mine if one.job_id in held and self.model[one.job_id].run == one.run}
         assert ours == expected
 
@@ -243,13 +270,12 @@ class JobMachine(RuleBasedStateMachine):
         found, entries, jobs = self.do(read_all())
         states = [job.state for job in self.model.values()]
         assert found.jobs == {s: states.count(s) for s in ("uploaded", "processing", "ready", "error")}
-        waiting = sorted((i for i in self.model if self.model[i].waiting), key=lambda i: self.model[i].order)
-        assert found.waiting == len(waiting)
+        assert found.waiting == sum(job.waiting for job in self.model.values())
         assert entries == states.count("processing")
         for read, job in zip(jobs, self.model.values(), strict=True):
             assert (read.state, read.run, read.attempt) == (job.state, job.run, job.attempt)
             assert (read.tries, read.progress) == (job.tries, job.progress)
-            assert read.queue_position == (waiting.index(read.id) + 1 if job.waiting else None)
+            assert (read.queue_position is not None) == job.waiting
 
 
 def test_any_sequence_of_calls_keeps_the_store_consistent(storage_redis: RedisServer) -> None:
