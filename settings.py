@@ -48,6 +48,9 @@ class Settings(BaseSettings):
     max_pixels: int = Field(
         64_000_000, ge=1024, description="Largest upload, pixels, read from the header before decoding."
     )
+    decode_timeout_s: float = Field(
+        20, gt=0, le=50, description="Longest decoding of one upload before it is refused, s."
+    )
     max_objects: int = Field(32, ge=1, le=1000, description="Most objects in one `/segment` call.")
     max_queued_jobs: int = Field(
         256, ge=1, description="Most jobs waiting; beyond it `/segment` answers 503."

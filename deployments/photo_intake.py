@@ -1,7 +1,7 @@
 """Stage: uploaded bytes to a picture that the rest of the DAG can trust.
 
-Owns nothing but the serving of `engine.photo`: decoding of untrusted bytes happens here, in
-replicas of its own, so that its failure takes no other stage's requests along.
+Owns what becomes of a decoded file. The decoding of untrusted bytes is `deployments.decoder`'s, in a
+child process a picture, so that its failure takes no other request along.
 """
 
 from __future__ import annotations
@@ -11,10 +11,8 @@ from pathlib import Path
 
 from ray import serve
 
+from deployments.decoder import Decoder
 from deployments.messages import PictureRef, TakenIn
-from engine.encoding import encode_png
-from engine.errors import PhotoError
-from engine.photo import picture_digest, read_mask, read_photo
 from settings import Settings
 from storage.files import job_key
 from storage.shared_folder import SharedFolder
@@ -27,6 +25,11 @@ class PhotoIntake:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._files = SharedFolder(settings.work_dir)
+        self._decoder = Decoder(
+            max_pixels=settings.max_pixels,
+            max_side=settings.max_image_size,
+            seconds=settings.decode_timeout_s,
+        )
 
     async def take_in(self, job_id: str, upload: Path) -> TakenIn:
         """Store the upload as the job's `original.png`: oriented, sRGB, no larger than the settings allow.
@@ -37,19 +40,19 @@ class PhotoIntake:
         return await asyncio.to_thread(self._take_in, job_id, upload)
 
     def _take_in(self, job_id: str, upload: Path) -> TakenIn:
-        photo = read_photo(
-            upload,
-            max_pixels=self._settings.max_pixels,
-            max_side=self._settings.max_image_size,
-        )
-        key = job_key(job_id, "original.png")
-        self._files.make_job(job_id)
-        self._files.put(key, encode_png(photo.image.pixels))
-        picture = PictureRef(job_id, key, picture_digest(photo.image), photo.image.width, photo.image.height)
-        return TakenIn(picture, photo.uploaded_width, photo.uploaded_height, photo.format, photo.notes)
+        decoded = self._files.new_upload()
+        try:
+            photo = self._decoder.photo(upload, decoded)
+            key = job_key(job_id, "original.png")
+            self._files.make_job(job_id)
+            self._files.put_file(key, decoded)
+        finally:
+            decoded.unlink(missing_ok=True)
+        picture = PictureRef(job_id, key, photo.digest, photo.width, photo.height)
+        return TakenIn(picture, photo.uploaded_width, photo.uploaded_height, photo.format, tuple(photo.notes))
 
     async def take_mask(self, picture: PictureRef, name: str, png: bytes) -> str:
-        """Store a client's own mask of `picture`; answer its storage key.
+        """Store a client's own mask of `picture` as a PNG of ours; answer its storage key.
 
         Raises:
             PhotoError: not a PNG of the picture's size, or an empty mask.
@@ -57,11 +60,15 @@ class PhotoIntake:
         return await asyncio.to_thread(self._take_mask, picture, name, png)
 
     def _take_mask(self, picture: PictureRef, name: str, png: bytes) -> str:
-        mask = read_mask(png, picture.width, picture.height)
-        if not mask.pixels.any():
-            raise PhotoError("Invalid image data: the mask is empty")
-        key = job_key(picture.job_id, name)
-        self._files.put(key, png)
+        given, decoded = self._files.new_upload(), self._files.new_upload()
+        try:
+            given.write_bytes(png)
+            self._decoder.mask(given, decoded, picture.width, picture.height)
+            key = job_key(picture.job_id, name)
+            self._files.put_file(key, decoded)
+        finally:
+            given.unlink(missing_ok=True)
+            decoded.unlink(missing_ok=True)
         return key
 
     async def check_health(self) -> None:

@@ -151,6 +151,8 @@ def _translated(source: BinaryIO) -> Iterator[None]:
         source.seek(0)
         raise PhotoError(f"Invalid image data: {describe_refused(source.read(64))}") from error
     except Exception as error:
+        if "memory" in str(error).lower():  # how libheif and libavif say that an allocation failed
+            raise MemoryError(str(error)) from error
         raise PhotoError("Invalid image data: the file is truncated or corrupt") from error
 
 
