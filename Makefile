@@ -1,6 +1,7 @@
 # serve   set up and serve on http://127.0.0.1:8000
 # test    set up and run all tests
 # check   format, lint, types, import rules
+# fuzz    send hostile requests and pictures to a service of its own
 # bench   measure the stages of one job on this machine
 
 SHELL := bash
@@ -11,7 +12,7 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: serve test check bench figure clean help
+.PHONY: serve test check fuzz bench figure clean help
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -27,6 +28,10 @@ check: $(STAMP)
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports --no-cache
+
+fuzz: $(STAMP)
+	@$(PY) -m trials.api
+	@$(PY) -m trials.pictures
 
 bench: $(STAMP)
 	@$(PY) -m benchmarks.stages

@@ -73,7 +73,11 @@ def _refusals(*codes: int) -> dict[int | str, dict[str, Any]]:
         503: "Queue full, or a part of the service is down: nothing was accepted; see `Retry-After`.",
     }
     schema = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {code: {"description": meaning[code], "content": schema} for code in codes}
+    retry = {"Retry-After": {"required": True, "schema": {"type": "integer", "minimum": 1}}}
+    return {
+        code: {"description": meaning[code], "content": schema, **({"headers": retry} if code == 503 else {})}
+        for code in codes
+    }
 
 
 def create_api(backend: Backend) -> FastAPI:

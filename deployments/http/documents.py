@@ -55,6 +55,40 @@ METRICS_ANSWER: dict[int | str, dict[str, Any]] = {
     200: {"description": "Prometheus text.", "content": {"text/plain": {"schema": {"type": "string"}}}}
 }
 
+_JOB = "$response.body#/job_id"
+_OF_THE_JOB = {"parameters": {"path.job_id": _JOB}}
+_TAP = {"normalized": True, "coordinates_list": [[0.5, 0.5]]}
+
+
+def _file_link(filename: str) -> dict[str, Any]:
+    return {"parameters": {"path.job_id": _JOB, "path.filename": filename}}
+
+
+# What can be called next, by the call that answers the job's id.
+LINKS: dict[str, dict[str, Any]] = {
+    "upload": {
+        "segment": {"parameters": {"query.job_id": _JOB}, "requestBody": _TAP},
+        "preview": {"requestBody": {"job_id": _JOB, "normalized": True, "points": [[0.5, 0.5]]}},
+        "status": _OF_THE_JOB,
+        "events": _OF_THE_JOB,
+        "download": _file_link("original.png"),
+        "download_head": _file_link("original.png"),
+        "cleanup": _OF_THE_JOB,
+    },
+    "segment": {
+        "status": _OF_THE_JOB,
+        "events": _OF_THE_JOB,
+        "download": _file_link("result.json"),
+        "cleanup": _OF_THE_JOB,
+    },
+    "status": {
+        "segment": {"parameters": {"query.job_id": _JOB}, "requestBody": _TAP},
+        "download": _file_link("$response.body#/files/0"),
+        "cleanup": _OF_THE_JOB,
+    },
+    "cleanup": {"status": _OF_THE_JOB, "events": _OF_THE_JOB, "cleanup": _OF_THE_JOB},
+}
+
 GUIDE: dict[str, Any] = {
     "name": "tapcut",
     "description": "Tap an object in a photo: get it cut out, or get the photo back without it.",
@@ -145,6 +179,11 @@ def _describe_problems(app: FastAPI) -> None:
                     answers = operation["responses"]
                     if "HTTPValidationError" in str(answers.get("422", "")):
                         del answers["422"]
+                    links = LINKS.get(operation["operationId"], {})
+                    if links:
+                        answers["200"]["links"] = {
+                            name: {"operationId": name, **link} for name, link in links.items()
+                        }
             app.openapi_schema = document
         return app.openapi_schema
 

@@ -19,7 +19,19 @@ from storage.jobs import JobState
 EVENT_DOCUMENTATION: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "Events `status` whose data is `/status`'s answer; `gone` when the job was deleted.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": {
+            "text/event-stream": {
+                # Of one event: what OpenAPI 3.1 lets a `schema` of a stream mean.
+                "schema": {
+                    "type": "object",
+                    "required": ["event", "data"],
+                    "properties": {
+                        "event": {"enum": ["status", "gone"]},
+                        "data": {"type": "string", "contentMediaType": "application/json"},
+                    },
+                }
+            }
+        },
     }
 }
 

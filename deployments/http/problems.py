@@ -140,6 +140,10 @@ def _plain(kind: str, message: str) -> str:
 
 async def _answer_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if error.status_code == 400:
+        # FastAPI's answer to a body that is not even text; what is no JSON is a 422, and so is this.
+        message = "not JSON in UTF-8"
+        return problem(request, 422, f"body: {message}", errors=[{"field": "body", "message": message}])
     details = {404: "No such address: GET / lists the calls", 405: f"{request.method} is not allowed here"}
     detail = (
         error.detail

@@ -84,7 +84,10 @@ class SegmentQuery(Wire):
 
     job_id: JobId
     coordinates_list: str | None = Field(
-        None, max_length=100_000, description="Points as JSON, e.g. `[[250,300],[400,150]]`: one object each."
+        None,
+        max_length=16_000,  # percent-encoded it stays below 64 KiB, the server's limit for a request's head
+        description="Points as JSON, e.g. `[[250,300],[400,150]]`: one object each.",
+        json_schema_extra={"pattern": r"^[\[\]0-9eE.,+\-\s]*$"},
     )
 
 
