@@ -116,7 +116,7 @@ def service(settings: Settings, config_path: Path, stop: StopSignal) -> Iterator
     """
     url = f"http://{'127.0.0.1' if settings.host == '0.0.0.0' else settings.host}:{settings.port}"
     with ExitStack() as stack:
-        _refuse_taken_port(settings)
+        stack.enter_context(_hold_port(settings))
         _prepare_folder(settings.work_dir)
         redis_url = settings.redis_url or stack.enter_context(_own_redis(settings.work_dir))
         settings = settings.model_copy(update={"redis_url": redis_url})
@@ -129,15 +129,30 @@ def service(settings: Settings, config_path: Path, stop: StopSignal) -> Iterator
         yield url
 
 
-def _refuse_taken_port(settings: Settings) -> None:
-    with socket.socket() as probe:
+@contextmanager
+def _hold_port(settings: Settings) -> Iterator[None]:
+    """Keep other launchers off the port.
+
+    Ray's proxy shares its port with whoever asks (SO_REUSEPORT): of two services that start at the same
+    time each would get half of the other's requests. A bound socket that does not listen gets none.
+
+    Raises:
+        LaunchError: the port is taken.
+    """
+    address = (settings.host, settings.port)
+    with socket.socket() as probe, socket.socket() as holder:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((settings.host, settings.port))
+            probe.bind(address)
         except OSError as error:
             raise LaunchError(
                 f"port {settings.port} on {settings.host} is not free: end what listens there, or set PORT"
             ) from error
+        probe.close()
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        with suppress(OSError):  # connections of an earlier server may linger; the proxy minds them less
+            holder.bind(address)
+        yield
 
 
 def _prepare_folder(work_dir: Path) -> None:

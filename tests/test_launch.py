@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from launch import StopSignal
+from launch import StopSignal, _hold_port
+from settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -42,6 +43,19 @@ def test_taken_port_fails_the_start_with_one_sentence(tmp_path: Path) -> None:
     assert ended.stderr.strip().splitlines() == [
         f"tapcut: cannot start: port {port} on 127.0.0.1 is not free: end what listens there, or set PORT"
     ]
+
+
+def test_port_that_another_launcher_holds_fails_the_start(tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    # Not listening yet, as while a service starts; Ray's proxy would share this port.
+    with _hold_port(Settings(port=port)):
+        ended = launched(tmp_path, PORT=str(port))
+        with socket.socket() as proxy:
+            proxy.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            proxy.bind(("127.0.0.1", port))
+    assert ended.returncode == 1 and f"port {port} on 127.0.0.1 is not free" in ended.stderr
 
 
 def test_misspelt_setting_fails_the_start_by_name(tmp_path: Path) -> None:

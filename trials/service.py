@@ -6,6 +6,7 @@ Owns its start, its end and the finding of its processes. Ends only processes th
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -14,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,10 +54,13 @@ class Service:
 
 def free_port() -> int:
     """A free port below those that Ray's workers and the kernel's clients use."""
-    for port in range(8600, 8900):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) != 0:
-                return port
+    # Two that look at the same time shall not find the same one.
+    ports = list(range(8600, 8900))
+    random.shuffle(ports)
+    for port in ports:
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
     raise RuntimeError("no free port between 8600 and 8900")
 
 
