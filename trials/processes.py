@@ -103,15 +103,24 @@ def redis_of(service: Service) -> redis.Redis:
 def stores(service: Service, connection: redis.Redis) -> Stores:
     """What `service` keeps now. Redis' own files are not counted among the jobs'."""
     files, size = _folder(service.work_dir, skip=".redis")
-    logs = Path("/tmp/ray/session_latest").resolve()
     info = connection.info("memory")
     return Stores(
         redis_keys=int(connection.dbsize()),
         redis_bytes=int(info["used_memory"]),
         files=files,
         file_bytes=size,
-        log_bytes=_folder(logs / "logs", skip="")[1],
+        log_bytes=_folder(_session(service) / "logs", skip="")[1],
     )
+
+
+def _session(service: Service) -> Path:
+    """Ray's folder of this service; another service on the machine has another."""
+    for process in service.process.children(recursive=True):
+        with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+            found = re.search(r"[^ =]*/session_[\w-]+", " ".join(process.cmdline()))
+            if found:
+                return Path(found.group())
+    raise RuntimeError("no process of Ray names its session's folder")
 
 
 def _folder(root: Path, skip: str) -> tuple[int, int]:
