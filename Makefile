@@ -40,14 +40,14 @@ figure: $(STAMP)
 	@$(PY) -m docs.draw_dag
 
 # Torch's CPU build is taken where pip can find one; a machine with a GPU gets CUDA from the same range.
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml clients/python/pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "tapcut needs Python 3.11 or later: set PYTHON=python3.11"; exit 1; }
 	@echo "tapcut: setting up $(VENV) (once, a few minutes)"
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV) || \
 	  { echo "tapcut: $(PYTHON) has no venv module: install python3-venv"; exit 1; }
 	@$(PY) -m pip install --quiet --upgrade "pip>=25.1"
-	@$(PY) -m pip install --constraint constraints.txt --editable . --group dev | grep --line-buffered -E '^(Collecting|Installing|Successfully)'
+	@$(PY) -m pip install --constraint constraints.txt --editable . --editable clients/python --group dev | grep --line-buffered -E '^(Collecting|Installing|Successfully)'
 	@touch $@
 
 clean:

@@ -22,6 +22,7 @@ class FileServer:
     pause_s: float = 0.0  # after every chunk
     answer_after_s: float = 0.0
     length: bool = True  # whether Content-Length is sent
+    etag: str = ""
     url: str = ""
     asked: list[str | None] = field(default_factory=list)  # the Range header of every request
 
@@ -43,6 +44,8 @@ class FileServer:
             request.send_header("Content-Range", f"bytes {start}-{last}/{len(self.content)}")
         if self.length:
             request.send_header("Content-Length", str(len(body)))
+        if self.etag:
+            request.send_header("ETag", self.etag)
         request.end_headers()
         if self.cut_after:
             body = body[: self.cut_after.pop(0)]

@@ -1,0 +1,79 @@
+"""A whole job in one call: upload, segment, wait, fetch the results, clean up.
+
+Owns that order and the result's shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tapcut_client import operations
+from tapcut_client.download import MemorySink, download
+from tapcut_client.models import ObjectPrompt, Status
+from tapcut_client.operations import OnStatus
+from tapcut_client.pictures import Picture, to_array, to_image
+from tapcut_client.retry import RetryPolicy
+from tapcut_client.steps import Operation
+
+if TYPE_CHECKING:
+    import numpy as np
+    import PIL.Image
+
+SUFFIXES = {"png": "png", "jpeg": "jpg", "webp": "webp"}
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A finished job's files, by the service's names, and its last status."""
+
+    status: Status
+    files: Mapping[str, bytes]
+
+    def image(self, name: str) -> PIL.Image.Image:
+        """One file as a Pillow image."""
+        return to_image(self.files[name])
+
+    def array(self, name: str) -> np.ndarray[Any, np.dtype[np.uint8]]:
+        """One file as a uint8 array, [H, W, 3 or 4] or [H, W]."""
+        return to_array(self.files[name])
+
+
+def process(
+    policy: RetryPolicy,
+    picture: Picture,
+    objects: Sequence[ObjectPrompt],
+    outputs: Sequence[str],
+    *,
+    format: str = "png",
+    timeout_s: float | None = None,
+    on_status: OnStatus | None = None,
+    keep_job: bool = False,
+) -> Operation[Result]:
+    """Run one picture through the service; the job is cleaned up at the end unless `keep_job`."""
+    job = yield from operations.upload(policy, picture, None, None)
+    try:
+        yield from operations.segment(
+            policy,
+            job.job_id,
+            objects,
+            normalized=False,
+            outputs=outputs,
+            dilate_px=None,
+            feather_px=None,
+            format=format,
+            callback_url=None,
+            idempotency_key=None,
+        )
+        status = yield from operations.wait(policy, job.job_id, timeout_s, on_status)
+        files = {}
+        for name in status.files:
+            if name not in ("original.png", "result.json"):
+                sink = MemorySink()
+                yield from download(policy, job.job_id, name, sink, None)
+                files[name] = sink.data()
+    finally:
+        if not keep_job:
+            yield from operations.cleanup(policy, job.job_id)
+    return Result(status, files)
