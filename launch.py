@@ -85,6 +85,7 @@ def main(arguments: list[str] | None = None) -> int:
         with service(settings, options.config, stop) as url:
             if not stop.is_set():
                 say(f"ready on {url}  (page {url}/app/, API {url}/docs). Ctrl-C ends it.")
+                say(_who_may_use(settings))
             stop.wait()
             say("stopping: running jobs are finished or given back to the queue")
     except (LaunchError, SettingsError) as error:
@@ -116,6 +117,7 @@ def service(settings: Settings, config_path: Path, stop: StopSignal) -> Iterator
     """
     url = f"http://{'127.0.0.1' if settings.host == '0.0.0.0' else settings.host}:{settings.port}"
     with ExitStack() as stack:
+        _forget_plain_keys()
         stack.enter_context(_hold_port(settings))
         _prepare_folder(settings.work_dir)
         redis_url = settings.redis_url or stack.enter_context(_own_redis(settings.work_dir))
@@ -127,6 +129,19 @@ def service(settings: Settings, config_path: Path, stop: StopSignal) -> Iterator
             _deploy(settings, config_path)
             _wait_until_ready(url, stop)
         yield url
+
+
+def _who_may_use(settings: Settings) -> str:
+    keys = len(settings.api_keys.split(",")) if settings.api_keys else 0
+    if not keys:
+        return "no API_KEYS: open to everybody who reaches this address"
+    return f"{keys} API key{'' if keys == 1 else 's'} known, all others are refused"
+
+
+def _forget_plain_keys() -> None:
+    # What is started from here on gets the hashes with the settings; its environment must not show the keys.
+    for name in [name for name in os.environ if name.upper() == "API_KEYS"]:
+        del os.environ[name]
 
 
 @contextmanager

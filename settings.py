@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -16,6 +17,7 @@ from typing import Any, Self
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from deployments.http.keys import parse_keys
 from engine.cache_folder import default_cache_folder
 from engine.types import Device
 
@@ -28,7 +30,12 @@ class Settings(BaseSettings):
     """All settings, frozen. In the environment and in files the names are upper case."""
 
     model_config = SettingsConfigDict(
-        env_file=".env", extra="forbid", frozen=True, case_sensitive=False, env_ignore_empty=True
+        env_file=".env",
+        extra="forbid",
+        frozen=True,
+        case_sensitive=False,
+        env_ignore_empty=True,
+        hide_input_in_errors=True,  # an input may be a key
     )
 
     host: str = Field("127.0.0.1", description="Address that the HTTP proxy listens on.")
@@ -93,18 +100,41 @@ class Settings(BaseSettings):
         (256, 512), description="Side lengths of the squares that the inpainter works on, px, multiples of 8."
     )
     api_keys: str = Field(
-        "", description="Reserved: keys that clients must bring. Not enforced yet, so refused."
+        "",
+        description="Keys that clients must bring, parted by commas or lines: `key`, `name=key` or "
+        "`name=sha256:<hex>`. Held as hashes. Unset: open to everybody.",
+    )
+    rate_per_minute: int = Field(
+        0, ge=0, le=100_000, description="Calls that a key may make a minute in the long run; 0 = no limit."
+    )
+    rate_burst: int = Field(
+        30, ge=1, le=10_000, description="Calls that a key may make at once after a pause."
+    )
+    cors_origins: str = Field(
+        "", description="Origins whose pages may call the API, parted by commas; `*` = any. Unset: none."
     )
 
     @field_validator("api_keys")
     @classmethod
-    def _refuse_unenforced_keys(cls, value: str) -> str:
-        if value:
-            raise ValueError(
-                "is not enforced by this version, and a key that guards nothing would mislead. "
-                "Unset it and put an authenticating proxy in front"
-            )
-        return value
+    def _hash_keys(cls, value: str) -> str:
+        # From here on, and in whatever is printed or sent on, only the hashes exist.
+        return ",".join(tenant.entry for tenant in parse_keys(value))
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _exact_origins(cls, value: str) -> str:
+        origins = list(filter(None, (part.strip() for part in re.split(r"[,\s]", value))))
+        if "*" in origins and len(origins) > 1:
+            raise ValueError("* already means every origin: give it alone, or the others without it")
+        for origin in origins:
+            if origin != "*" and not re.fullmatch(
+                r"https?://[a-z0-9.-]+(:\d{1,5})?|https?://\[[0-9a-f:]+\](:\d{1,5})?", origin
+            ):
+                raise ValueError(
+                    f"{origin[:80]} is not an origin: write https://host or https://host:port in lower case, "
+                    "without a path or a slash at the end"
+                )
+        return ",".join(dict.fromkeys(origins))
 
     @field_validator("inpaint_sizes")
     @classmethod

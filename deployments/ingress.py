@@ -27,6 +27,7 @@ from settings import Settings
 from storage.redis_connection import RedisConnection
 from storage.redis_events import RedisEvents
 from storage.redis_jobs import RedisJobs
+from storage.redis_rate_limit import RedisRateLimiter
 from storage.shared_folder import SharedFolder
 
 log = logging.getLogger("ray.serve")
@@ -57,6 +58,7 @@ class Ingress:
         self.settings = settings
         self.jobs = RedisJobs(connection)
         self.events = RedisEvents(connection)
+        self.rates = RedisRateLimiter(connection)
         self.files = SharedFolder(settings.work_dir)
         self._intake, self._encoder, self._decoder = intake, encoder, decoder
         self._refiner, self._inpainter = refiner, inpainter

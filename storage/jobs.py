@@ -115,8 +115,11 @@ class JobStore(Protocol):
     ) -> Job:
         """Record an uploaded job. Its `files` outlive every run. Raises `JobExists`."""
 
-    async def get(self, job_id: str) -> Job:
-        """The job with its queue position, in one round trip. Raises `JobNotFound`."""
+    async def get(self, job_id: str, owner: str | None = None) -> Job:
+        """The job with its queue position, in one round trip; with `owner`, only if it is that tenant's.
+
+        Raises `JobNotFound`, in the same way and time for another's job as for none.
+        """
 
     async def delete(self, job_id: str) -> Deleted:
         """Forget the job in any state; whoever runs it loses the lease."""

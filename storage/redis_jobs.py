@@ -34,9 +34,12 @@ class RedisJobs:
             raise JobExists(f"There is another job {job_id}")
         return job_of(job_id, answer[1])
 
-    async def get(self, job_id: str) -> Job:
-        """The job with its queue position, in one round trip. Raises `JobNotFound`."""
-        fields, place = await self._redis.run("get", job_id)
+    async def get(self, job_id: str, owner: str | None = None) -> Job:
+        """The job with its queue position, in one round trip; with `owner`, only if it is that tenant's.
+
+        Raises `JobNotFound`, in the same way and time for another's job as for none.
+        """
+        fields, place = await self._redis.run("get", job_id, *([] if owner is None else [owner]))
         if not fields:
             raise JobNotFound("Job not found")
         return job_of(job_id, fields, place)

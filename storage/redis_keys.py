@@ -29,6 +29,7 @@ STAGE_SECONDS = PREFIX + "stats:seconds"  # hash "stage|bucket" -> count, "stage
 BATCH_SIZES = PREFIX + "stats:batches"  # likewise
 EVENTS = PREFIX + "events:"  # + job id: channel
 SWEEP = PREFIX + "sweep"  # string: token of the one that sweeps
+RATE = PREFIX + "rate:"  # + owner: string, when the tenant's allowance is whole again, microseconds
 
 GROUP = "runners"  # the consumer group of QUEUE
 GIVEN_BACK = "given-back"  # the consumer that holds what a leaving runner gave back

@@ -41,9 +41,12 @@ def test_value_out_of_range_is_refused_by_name() -> None:
         read_settings({"PORT": 70_000})
 
 
-def test_keys_that_would_guard_nothing_are_refused() -> None:
-    with pytest.raises(SettingsError, match="API_KEYS"):
-        read_settings({"API_KEYS": "secret"})
+@pytest.mark.parametrize(
+    "origins", ["https://a.example/", "a.example", "https://a.example/page", "*,https://a.example", "null"]
+)
+def test_origins_that_no_browser_sends_are_refused(origins: str) -> None:
+    with pytest.raises(SettingsError, match="CORS_ORIGINS"):
+        read_settings({"CORS_ORIGINS": origins})
 
 
 def test_the_briefs_dotenv_is_accepted(tmp_path: Path) -> None:

@@ -11,17 +11,21 @@ import base64
 import binascii
 import hashlib
 import secrets
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Header, Query, Request
+from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse, Response
 
 from deployments.http import documents, problems
+from deployments.http.access import AccessGuard, OwnJob, is_keyed, job_route, owner_of, tenants_digest
 from deployments.http.backend import Backend
 from deployments.http.downloads import send_file
 from deployments.http.events import EVENT_DOCUMENTATION, stream_events
 from deployments.http.health import check_health
+from deployments.http.keys import KeyRing, parse_keys
 from deployments.http.metrics import render_metrics
 from deployments.http.middleware import RequestContext
 from deployments.http.problems import FieldsRefusedError, IdempotencyPendingError
@@ -29,6 +33,7 @@ from deployments.http.prompts import ReadSegment, read_segment, to_prompt
 from deployments.http.schemas import (
     CleanupAnswer,
     HealthAnswer,
+    HealthVerdict,
     JobId,
     PreviewAnswer,
     PreviewBody,
@@ -48,7 +53,6 @@ from storage.jobs import Job, Picture, ReservationState
 from storage.sweeper import remove_job
 
 VERSION = "0.1.0"
-NO_OWNER = ""  # until API keys tell tenants apart
 UPLOAD_HOLD_S = 300.0  # longest that an idempotency key waits for its first upload
 
 IdempotencyKey = Annotated[
@@ -60,6 +64,31 @@ IdempotencyKey = Annotated[
         description="A repeat returns the first answer.",
     ),
 ]
+
+CORS_OF_EACH: dict[str, Any] = {
+    "allow_methods": ["GET", "HEAD", "POST", "DELETE"],
+    "allow_headers": [
+        "Authorization",
+        "Content-Type",
+        "Idempotency-Key",
+        "If-None-Match",
+        "If-Range",
+        "Range",
+        "X-Request-ID",
+    ],
+    "expose_headers": [
+        "Accept-Ranges",
+        "Content-Disposition",
+        "Content-Range",
+        "ETag",
+        "RateLimit",
+        "RateLimit-Policy",
+        "Retry-After",
+        "WWW-Authenticate",
+        "X-Request-ID",
+    ],
+    "max_age": 600,
+}
 
 
 def _refusals(*codes: int) -> dict[int | str, dict[str, Any]]:
@@ -91,9 +120,23 @@ def create_api(backend: Backend) -> FastAPI:
         openapi_url="/openapi.json",
         generate_unique_id_function=lambda route: route.name,
     )
-    app.add_middleware(RequestContext)
+    settings = backend.settings
+    keys = KeyRing(parse_keys(settings.api_keys))
+    app.router.route_class = job_route(backend.jobs)
+    # The last added is the outermost.
+    app.add_middleware(
+        AccessGuard,
+        keys=keys,
+        limiter=backend.rates,
+        per_minute=settings.rate_per_minute,
+        burst=settings.rate_burst,
+    )
     problems.install(app)
-    documents.install(app)
+    if settings.cors_origins:
+        # A preflight carries no key, so it is answered outside the guard.
+        app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins.split(","), **CORS_OF_EACH)
+    app.add_middleware(RequestContext)
+    documents.install(app, needs_key=bool(keys))
     _add_workflow(app, backend)
     _add_results(app, backend)
     _add_operations(app, backend)
@@ -124,7 +167,8 @@ def _add_workflow(app: FastAPI, backend: Backend) -> None:
         """Register a picture: JPEG, PNG, WebP, HEIC or AVIF. The first picture of an animation is used."""
         if idempotency_key is None:
             return await _accept_upload(request)
-        reservation = await jobs.reserve(idempotency_key, NO_OWNER, UPLOAD_HOLD_S)
+        owner = owner_of(request)
+        reservation = await jobs.reserve(idempotency_key, owner, UPLOAD_HOLD_S)
         if reservation.state is ReservationState.DONE:
             return UploadAnswer.model_validate_json(reservation.answer or "")
         if reservation.state is ReservationState.PENDING:
@@ -132,38 +176,40 @@ def _add_workflow(app: FastAPI, backend: Backend) -> None:
         try:
             answer = await _accept_upload(request)
         except BaseException:
-            await asyncio.shield(jobs.release(idempotency_key, NO_OWNER, reservation.token))
+            await asyncio.shield(jobs.release(idempotency_key, owner, reservation.token))
             raise
         await jobs.complete(
-            idempotency_key, NO_OWNER, reservation.token, answer.model_dump_json(), settings.job_ttl_s
+            idempotency_key, owner, reservation.token, answer.model_dump_json(), settings.job_ttl_s
         )
         return answer
 
     async def _accept_upload(request: Request) -> UploadAnswer:
+        owner = owner_of(request)
         await jobs.ping()  # a store that is down must refuse at once, not after 50 MB
         job_id = secrets.token_hex(16)
         upload = backend.files.new_upload()
         try:
             await receive_file(request, upload, max_bytes=int(settings.max_upload_mb * 1_000_000))
             taken = await backend.take_in(job_id, upload)
+            ref = replace(taken.picture, digest=tenants_digest(owner, taken.picture.digest))
             picture = Picture(
-                digest=taken.picture.digest,
-                width=taken.picture.width,
-                height=taken.picture.height,
+                digest=ref.digest,
+                width=ref.width,
+                height=ref.height,
                 uploaded_width=taken.uploaded_width,
                 uploaded_height=taken.uploaded_height,
                 format=taken.format,
                 notes=taken.notes,
             )
             job = await jobs.create(
-                job_id, picture, {"original.png": taken.picture.key}, ttl_s=settings.job_ttl_s
+                job_id, picture, {"original.png": ref.key}, ttl_s=settings.job_ttl_s, owner=owner
             )
         except BaseException:
             await asyncio.shield(asyncio.to_thread(backend.files.delete_job, job_id))
             raise
         finally:
             await asyncio.shield(asyncio.to_thread(upload.unlink, missing_ok=True))
-        backend.encode_ahead(taken.picture)
+        backend.encode_ahead(ref)
         return UploadAnswer(
             job_id=job_id,
             status="uploaded",
@@ -178,12 +224,12 @@ def _add_workflow(app: FastAPI, backend: Backend) -> None:
 
     @app.post("/segment", tags=["workflow"], responses=_refusals(404, 409, 422, 429, 503))
     async def segment(
+        job: OwnJob,
         query: Annotated[SegmentQuery, Query()],
         body: SegmentBody | None = None,
         idempotency_key: IdempotencyKey = None,
     ) -> SegmentAnswer:
         """Queue the job: segment each object, cut it out, remove it. A ready job can be segmented again."""
-        job = await jobs.get(query.job_id)
         read = read_segment(
             body,
             query.coordinates_list,
@@ -228,9 +274,8 @@ def _add_workflow(app: FastAPI, backend: Backend) -> None:
         responses={**_refusals(404, 422, 503), 200: {"model": PreviewAnswer, "content": {"image/png": {}}}},
         response_model=PreviewAnswer,
     )
-    async def preview(request: Request, body: PreviewBody) -> Response:
+    async def preview(request: Request, job: OwnJob, body: PreviewBody) -> Response:
         """The mask for one prompt, at once: as outlines, or as a PNG with `Accept: image/png`."""
-        job = await jobs.get(body.job_id)
         prompt = to_prompt(
             body, width=job.picture.width, height=job.picture.height, normalized=body.normalized
         )
@@ -244,14 +289,14 @@ def _add_results(app: FastAPI, backend: Backend) -> None:
     work_dir_name = Path(backend.settings.work_dir).name
 
     @app.get("/status/{job_id}", tags=["workflow"], responses=_refusals(404, 503))
-    async def status(job_id: JobId) -> StatusAnswer:
+    async def status(job_id: JobId, job: OwnJob) -> StatusAnswer:
         """Progress, results so far, or the cause of an error."""
-        return status_of(await backend.jobs.get(job_id), work_dir_name)
+        return status_of(job, work_dir_name)
 
     @app.get("/events/{job_id}", tags=["workflow"], responses={**_refusals(404, 503), **EVENT_DOCUMENTATION})
-    async def events(job_id: JobId) -> Response:
+    async def events(job_id: JobId, job: OwnJob) -> Response:
         """The same as `/status`, as server-sent events on every change, until the job ends."""
-        return await stream_events(backend, job_id, work_dir_name)
+        return stream_events(backend, job.id, work_dir_name)
 
     described: dict[str, Any] = {
         "tags": ["workflow"],
@@ -261,16 +306,16 @@ def _add_results(app: FastAPI, backend: Backend) -> None:
 
     @app.head("/download/{job_id}/{filename}", operation_id="download_head", **described)
     @app.get("/download/{job_id}/{filename}", **described)
-    async def download(job_id: JobId, filename: str) -> Response:
+    async def download(job_id: JobId, job: OwnJob, filename: str) -> Response:
         """One artifact; `archive.zip` is all of them. Resumable by `Range`."""
-        return await send_file(backend, await backend.jobs.get(job_id), filename)
+        return await send_file(backend, job, filename)
 
     @app.delete("/cleanup/{job_id}", tags=["workflow"], responses=_refusals(404, 503))
-    async def cleanup(job_id: JobId) -> CleanupAnswer:
+    async def cleanup(job_id: JobId, job: OwnJob) -> CleanupAnswer:
         """Purge the job and its files, at any moment; a running job stops at its next stage."""
-        if not await remove_job(backend.jobs, backend.files, job_id):
+        if not await remove_job(backend.jobs, backend.files, job.id):
             raise JobNotFound("Job not found")
-        return CleanupAnswer(status="deleted", job_id=job_id)
+        return CleanupAnswer(status="deleted", job_id=job.id)
 
 
 def _add_operations(app: FastAPI, backend: Backend) -> None:
@@ -280,13 +325,18 @@ def _add_operations(app: FastAPI, backend: Backend) -> None:
         return documents.GUIDE
 
     @app.get(
-        "/health", tags=["operations"], responses={503: {"model": HealthAnswer, "description": "Not ready."}}
+        "/health",
+        tags=["operations"],
+        responses={503: {"model": HealthAnswer | HealthVerdict, "description": "Not ready."}},
     )
-    async def health(response: Response) -> HealthAnswer:
-        """Device, networks, checkpoints, Redis and queue; 503 while the service cannot take jobs."""
+    async def health(request: Request, response: Response) -> HealthAnswer | HealthVerdict:
+        """Device, networks, checkpoints, Redis and queue; 503 while the service cannot take jobs.
+
+        Where the service has keys and the request has none: `status` alone.
+        """
         found = await check_health(backend, VERSION)
         response.status_code = 200 if found.status == "ok" else 503
-        return found
+        return found if is_keyed(request) else HealthVerdict(status=found.status)
 
     @app.get("/metrics", tags=["operations"], response_class=Response, responses=documents.METRICS_ANSWER)
     async def metrics() -> Response:

@@ -16,6 +16,7 @@ from engine.types import ObjectPrompt
 from settings import Settings
 from storage.files import FileStore
 from storage.jobs import JobStore
+from storage.rate_limit import RateLimiter
 
 
 class JobEvents(Protocol):
@@ -39,6 +40,10 @@ class Backend(Protocol):
     @property
     def events(self) -> JobEvents:
         """Changes of jobs."""
+
+    @property
+    def rates(self) -> RateLimiter:
+        """Calls of each tenant, counted."""
 
     @property
     def files(self) -> FileStore:

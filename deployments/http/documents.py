@@ -10,12 +10,13 @@ from typing import Any
 
 import swagger_ui_bundle
 from fastapi import FastAPI
-from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
+from deployments.http.access import OPEN_ADDRESSES
 from deployments.http.schemas import Problem
+from deployments.http.security_headers import DOCS_POLICY, PAGE_POLICY
 
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 
@@ -123,26 +124,65 @@ GUIDE: dict[str, Any] = {
 }
 
 
-def install(app: FastAPI) -> None:
-    """Add `/docs`, `/app/` and the problem schema to `app`."""
-    app.mount("/docs/assets", StaticFiles(directory=swagger_ui_bundle.swagger_ui_path))
+KEY_SCHEME = {"key": {"type": "http", "scheme": "bearer", "description": "One of the service's API_KEYS."}}
+
+_PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+_WHOLE = {"type": "integer", "minimum": 1}
+
+ACCESS_ANSWERS: dict[str, dict[str, Any]] = {
+    "401": {
+        "description": "No key, or one that is not known.",
+        "headers": {"WWW-Authenticate": {"schema": {"type": "string"}}},
+        "content": _PROBLEM,
+    },
+    "429": {
+        "description": "Too many calls with this key: nothing was accepted.",
+        "headers": {
+            "Retry-After": {"schema": _WHOLE, "description": "Seconds; the same call is then let through."}
+        },
+        "content": _PROBLEM,
+    },
+}
+
+DOCS_PAGE = """<!doctype html>
+<html lang="en">
+  <head>
+    <meta charset="utf-8">
+    <title>tapcut: API</title>
+    <meta name="viewport" content="width=device-width, initial-scale=1">
+    <link rel="stylesheet" href="/docs/assets/swagger-ui.css">
+    <link rel="icon" href="/docs/assets/favicon-32x32.png">
+  </head>
+  <body>
+    <div id="swagger-ui"></div>
+    <script src="/docs/assets/swagger-ui-bundle.js"></script>
+    <script src="/docs/start.js"></script>
+  </body>
+</html>
+"""
+
+# A file of its own, so that the page's policy need not allow inline scripts.
+DOCS_START = "SwaggerUIBundle({ url: '/openapi.json', dom_id: '#swagger-ui', deepLinking: true });\n"
+
+
+def install(app: FastAPI, *, needs_key: bool) -> None:
+    """Add `/docs`, `/app/`, the problem schema and the answers of access control to `app`."""
+    app.mount("/docs/assets", _Files(directory=swagger_ui_bundle.swagger_ui_path, policy=DOCS_POLICY))
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:
-        return get_swagger_ui_html(
-            openapi_url="/openapi.json",
-            title="tapcut: API",
-            swagger_js_url="/docs/assets/swagger-ui-bundle.js",
-            swagger_css_url="/docs/assets/swagger-ui.css",
-            swagger_favicon_url="/docs/assets/favicon-32x32.png",
-        )
+        return HTMLResponse(DOCS_PAGE, headers={"Content-Security-Policy": DOCS_POLICY})
+
+    @app.get("/docs/start.js", include_in_schema=False)
+    async def docs_start() -> Response:
+        return Response(DOCS_START, media_type="text/javascript")
 
     @app.get("/app", include_in_schema=False)
     async def page() -> RedirectResponse:
         return RedirectResponse("/app/")
 
-    app.mount("/app", _Page(directory=page_folder(), html=True))
-    _describe_problems(app)
+    app.mount("/app", _Files(directory=page_folder(), html=True, policy=PAGE_POLICY))
+    _complete_openapi(app, needs_key)
 
 
 def page_folder() -> Path:
@@ -150,20 +190,21 @@ def page_folder() -> Path:
     return Path(__file__).resolve().parents[2] / "clients" / "web"
 
 
-class _Page(StaticFiles):
-    """The page's files, with a policy that lets them load nothing from elsewhere."""
+class _Files(StaticFiles):
+    """Files for browsers, revalidated at each use, under the policy of their page."""
+
+    def __init__(self, *, policy: str, **options: Any) -> None:
+        super().__init__(**options)
+        self._policy = policy
 
     def file_response(self, *args: Any, **kwargs: Any) -> Response:
         response = super().file_response(*args, **kwargs)
-        response.headers["Content-Security-Policy"] = (
-            "default-src 'self'; img-src 'self' blob: data:; style-src 'self'; script-src 'self'; "
-            "connect-src 'self' blob:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
-        )
+        response.headers["Content-Security-Policy"] = self._policy
         response.headers["Cache-Control"] = "no-cache"
         return response
 
 
-def _describe_problems(app: FastAPI) -> None:
+def _complete_openapi(app: FastAPI, needs_key: bool) -> None:
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             document = get_openapi(
@@ -174,6 +215,15 @@ def _describe_problems(app: FastAPI) -> None:
             # FastAPI documents its own validation answer, which this API replaces by a problem document.
             for unused in ("HTTPValidationError", "ValidationError"):
                 schemas.pop(unused, None)
+            document["components"]["securitySchemes"] = KEY_SCHEME
+            for path, operations in document["paths"].items():
+                for operation in operations.values():
+                    if path in OPEN_ADDRESSES:
+                        # A key, where there is one, makes the answer of /health fuller.
+                        operation["security"] = [{}, {"key": []}]
+                        continue
+                    operation["security"] = [{"key": []}] if needs_key else [{}, {"key": []}]
+                    operation["responses"].update(ACCESS_ANSWERS)
             for operations in document["paths"].values():
                 for operation in operations.values():
                     answers = operation["responses"]

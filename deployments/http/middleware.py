@@ -14,6 +14,8 @@ import uuid
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from deployments.http.security_headers import add_security_headers
+
 log = logging.getLogger("ray.serve")
 
 _JOB_IN_PATH = re.compile(rb"[0-9a-f]{32}")
@@ -38,9 +40,7 @@ class RequestContext:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers["X-Content-Type-Options"] = "nosniff"
-                headers["Referrer-Policy"] = "no-referrer"
+                add_security_headers(MutableHeaders(scope=message))
             await send(message)
 
         try:
@@ -55,6 +55,7 @@ class RequestContext:
                 extra={
                     "http_request": request_id,
                     "tapcut_job": job.group().decode() if job else None,
+                    "tapcut_tenant": scope["state"].get("tenant"),
                     "seconds": round(time.perf_counter() - started, 4),
                 },
             )

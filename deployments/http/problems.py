@@ -7,6 +7,7 @@ the table becomes an opaque 500 that names only the request.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -14,6 +15,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deployments.http.schemas import Problem
 from engine.errors import MaskTooSmallError, PhotoError, PromptError
@@ -48,6 +50,22 @@ class IdempotencyPendingError(RefusedError):
     """The first request with the same idempotency key has not been answered yet."""
 
 
+class KeyRefusedError(RefusedError):
+    """The request brings no key, or one that is not known."""
+
+
+class RateExceededError(RefusedError):
+    """The key has made too many calls; the same one is let through after `retry_after_s` seconds."""
+
+    def __init__(self, retry_after_s: int, headers: Mapping[str, str]) -> None:
+        super().__init__(retry_after_s, headers)
+        self.retry_after_s = retry_after_s
+        self.headers = headers
+
+    def __str__(self) -> str:
+        return f"Too many requests with this key: nothing was accepted, try again in {self.retry_after_s} s"
+
+
 class StageUnavailableError(RefusedError):
     """A stage of the DAG is overloaded, restarting or too slow to answer at once."""
 
@@ -64,6 +82,8 @@ TABLE: dict[type[Exception], tuple[int, str | None, int | None]] = {
         1,
     ),
     KeyReused: (422, "Idempotency-Key: already used for another request, take a fresh one", None),
+    KeyRefusedError: (401, None, None),
+    RateExceededError: (429, None, None),
     UploadRefusedError: (400, None, None),
     PhotoError: (400, None, None),
     FieldsRefusedError: (422, None, None),
@@ -108,6 +128,11 @@ async def _answer_known(request: Request, error: Exception) -> Response:
         field, _, message = text.partition(": ")
         errors = [{"field": field, "message": message}] if message else None
     response = problem(request, status, text, errors=errors)
+    if isinstance(error, KeyRefusedError):
+        response.headers["WWW-Authenticate"] = 'Bearer realm="tapcut"'
+    if isinstance(error, RateExceededError):
+        retry_after = error.retry_after_s
+        response.headers.update(error.headers)
     if retry_after is not None:
         response.headers["Retry-After"] = str(retry_after)
     return response
@@ -121,11 +146,6 @@ async def _answer_validation(request: Request, error: Exception) -> Response:
         message = _plain(item["type"], item["msg"])
         errors.append({"field": ".".join(where) or str(item["loc"][0]), "message": message})
     detail = "; ".join(f"{entry['field']}: {entry['message']}" for entry in errors[:5])
-    if any(
-        item["loc"][-1] == "job_id" and item["type"] == "string_pattern_mismatch" for item in error.errors()
-    ):
-        # A malformed id cannot name a job: the same answer as for any unknown one.
-        return problem(request, 404, "Job not found")
     return problem(request, 422, detail, errors=errors[:50])
 
 
@@ -164,10 +184,39 @@ async def _answer_unknown(request: Request, error: Exception) -> Response:
     return problem(request, 500, f"Internal error: quote request {request_id} when you report it")
 
 
+class ErrorAnswers:
+    """Answers what the middleware inside it raises, and whatever no route expected, by the table.
+
+    Inside the middleware that adds headers, so that a 500, too, has them.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass one request through."""
+        begun = False
+
+        async def watched_send(message: Message) -> None:
+            nonlocal begun
+            begun = begun or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched_send)
+        except Exception as error:
+            if begun or scope["type"] != "http":
+                raise
+            known = any(kind in TABLE for kind in type(error).__mro__)
+            request = Request(scope)
+            answer = await (_answer_known if known else _answer_unknown)(request, error)
+            await answer(scope, receive, send)
+
+
 def install(app: FastAPI) -> None:
     """Answer every error of `app` by the table."""
     for kind in TABLE:
         app.add_exception_handler(kind, _answer_known)
     app.add_exception_handler(RequestValidationError, _answer_validation)
     app.add_exception_handler(HTTPException, _answer_http)
-    app.add_exception_handler(Exception, _answer_unknown)
+    app.add_middleware(ErrorAnswers)

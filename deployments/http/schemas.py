@@ -225,6 +225,12 @@ class HealthAnswer(Wire):
     problems: list[str]
 
 
+class HealthVerdict(Wire):
+    """Answer of `/health` to who brings no key where keys are asked for."""
+
+    status: Literal["ok", "starting", "degraded"]
+
+
 class Problem(BaseModel):
     """RFC 9457 problem document."""
 

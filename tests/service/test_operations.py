@@ -39,7 +39,7 @@ def test_docs_load_nothing_from_elsewhere(api: httpx.Client) -> None:
 def test_page_is_served_with_a_policy(api: httpx.Client) -> None:
     page = api.get("/app/")
     assert page.status_code == 200 and "text/html" in page.headers["content-type"]
-    assert "default-src 'self'" in page.headers["content-security-policy"]
+    assert "default-src 'none'" in page.headers["content-security-policy"]
 
 
 def test_openapi_describes_every_call_and_its_problems(api: httpx.Client) -> None:
