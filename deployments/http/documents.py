@@ -127,19 +127,16 @@ GUIDE: dict[str, Any] = {
 KEY_SCHEME = {"key": {"type": "http", "scheme": "bearer", "description": "One of the service's API_KEYS."}}
 
 _PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-_WHOLE = {"type": "integer", "minimum": 1}
 
 ACCESS_ANSWERS: dict[str, dict[str, Any]] = {
     "401": {
         "description": "No key, or one that is not known.",
-        "headers": {"WWW-Authenticate": {"schema": {"type": "string"}}},
+        "headers": {"WWW-Authenticate": {"required": True, "schema": {"type": "string"}}},
         "content": _PROBLEM,
     },
     "429": {
-        "description": "Too many calls with this key: nothing was accepted.",
-        "headers": {
-            "Retry-After": {"schema": _WHOLE, "description": "Seconds; the same call is then let through."}
-        },
+        "description": "Over what one key may ask for: nothing was accepted; see `Retry-After`.",
+        "headers": {"Retry-After": {"required": True, "schema": {"type": "integer", "minimum": 1}}},
         "content": _PROBLEM,
     },
 }
