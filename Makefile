@@ -2,6 +2,7 @@
 # test    set up and run all tests
 # check   format, lint, types, import rules
 # fuzz    send hostile requests and pictures to a service of its own
+# chaos   kill, stall and fill while jobs run; prove that none is lost (12 minutes)
 # bench   measure the stages of one job on this machine
 
 SHELL := bash
@@ -12,7 +13,7 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: serve test check fuzz bench figure clean help
+.PHONY: serve test check fuzz chaos bench figure clean help
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -32,6 +33,9 @@ check: $(STAMP)
 fuzz: $(STAMP)
 	@$(PY) -m trials.api
 	@$(PY) -m trials.pictures
+
+chaos: $(STAMP)
+	@$(PY) -m trials.chaos
 
 bench: $(STAMP)
 	@$(PY) -m benchmarks.stages

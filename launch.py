@@ -20,23 +20,41 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from settings import Settings, SettingsError, read_settings
 
+if TYPE_CHECKING:
+    from storage.redis_server import RedisServer
+
 ROOT = Path(__file__).resolve().parent
 START_TIMEOUT_S = 300.0
+WATCH_S, SLOWEST_WATCH_S = 0.2, 3.0  # how often the watched processes are looked at
 
 
 class LaunchError(Exception):
     """The service cannot be started; the message says why and how to mend it."""
 
 
+class RayEndedError(Exception):
+    """One of Ray's own processes has ended, and nothing can be served without it."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """A service that answers. `redis`: the one that belongs to it, if any."""
+
+    url: str
+    settings: Settings
+    redis: RedisServer | None
+
+
 class StopSignal:
-    """Set by Ctrl-C or SIGTERM.
+    """Set by Ctrl-C or SIGTERM; SIGHUP asks for a reload.
 
     A pipe rather than `threading.Event`: a handler that runs inside `Event.wait` waits for ever for the
     lock that the interrupted wait holds.
@@ -45,11 +63,21 @@ class StopSignal:
     def __init__(self) -> None:
         self._read, self._write = os.pipe()
         os.set_blocking(self._write, False)
+        self._reload = False
 
     def listen(self) -> None:
         """Set on SIGINT and SIGTERM from now on."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: self.set())
+        signal.signal(signal.SIGHUP, lambda *_: self._ask_reload())
+
+    def _ask_reload(self) -> None:
+        self._reload = True
+
+    def take_reload(self) -> bool:
+        """Whether a reload was asked for since the last call."""
+        asked, self._reload = self._reload, False
+        return asked
 
     def set(self) -> None:
         """Ask the service to end; may be called again and from a signal handler."""
@@ -81,13 +109,17 @@ def main(arguments: list[str] | None = None) -> int:
     stop = StopSignal()
     stop.listen()
     try:
-        settings = read_settings(read_config(options.config)["applications"][0].get("args"))
-        with service(settings, options.config, stop) as url:
+        settings = settings_of(options.config)
+        with service(settings, options.config, stop) as running:
             if not stop.is_set():
+                url = running.url
                 say(f"ready on {url}  (page {url}/app/, API {url}/docs). Ctrl-C ends it.")
                 say(_who_may_use(settings))
-            stop.wait()
+            _watch(running, options.config, stop)
             say("stopping: running jobs are finished or given back to the queue")
+    except RayEndedError as error:
+        print(f"tapcut: {error}", file=sys.stderr)
+        return 2
     except (LaunchError, SettingsError) as error:
         print(f"tapcut: cannot start: {error}", file=sys.stderr)
         return 1
@@ -108,9 +140,19 @@ def read_config(path: Path) -> dict[str, Any]:
     return config
 
 
+def settings_of(config_path: Path) -> Settings:
+    """Settings of the config's `args`, the environment and `.env`.
+
+    Raises:
+        LaunchError: the config cannot be read.
+        SettingsError: a setting is unknown or out of range.
+    """
+    return read_settings(read_config(config_path)["applications"][0].get("args"))
+
+
 @contextmanager
-def service(settings: Settings, config_path: Path, stop: StopSignal) -> Iterator[str]:
-    """The whole service, answering at the yielded address; ended with the context.
+def service(settings: Settings, config_path: Path, stop: StopSignal) -> Iterator[Running]:
+    """The whole service, answering once it is yielded; ended with the context.
 
     Raises:
         LaunchError: something is missing or does not start.
@@ -120,15 +162,64 @@ def service(settings: Settings, config_path: Path, stop: StopSignal) -> Iterator
         _forget_plain_keys()
         stack.enter_context(_hold_port(settings))
         _prepare_folder(settings.work_dir)
-        redis_url = settings.redis_url or stack.enter_context(_own_redis(settings.work_dir))
-        settings = settings.model_copy(update={"redis_url": redis_url})
+        redis = None if settings.redis_url else stack.enter_context(_own_redis(settings.work_dir))
+        if redis is not None:
+            settings = settings.model_copy(update={"redis_url": redis.url})
         if not stop.is_set():
             _fetch_checkpoints(settings)
         if not stop.is_set():
             stack.enter_context(_ray(settings))
-            _deploy(settings, config_path)
+            say(f"deploying {_deploy(settings, config_path)} stages")
             _wait_until_ready(url, stop)
-        yield url
+        yield Running(url, settings, redis)
+
+
+def _watch(running: Running, config_path: Path, stop: StopSignal) -> None:
+    """Keep Redis alive and reload on request, until asked to stop.
+
+    Raises:
+        RayEndedError: Ray itself has ended.
+    """
+    from storage.redis_server import RedisServerError
+
+    pause_s, told = WATCH_S, ""
+    while not stop.wait(pause_s):
+        _require_ray()
+        try:
+            if running.redis is not None and running.redis.revive():
+                say("Redis had ended and was started again from its file")
+                # One that ends at each write (a full disk) is not to be started many times a second.
+                pause_s = min(2 * pause_s, SLOWEST_WATCH_S)
+            else:
+                pause_s = WATCH_S
+        except RedisServerError as error:
+            pause_s = min(2 * pause_s, SLOWEST_WATCH_S)
+            if str(error) != told:
+                told = str(error)
+                say(f"Redis has ended and cannot be started yet, trying on: {told}")
+        if stop.take_reload():
+            _reload(running, config_path)
+
+
+def _require_ray() -> None:
+    import ray
+
+    node = ray._private.worker._global_node
+    ended = [kind for kind, _ in node.dead_processes() if kind in ("raylet", "gcs_server")] if node else []
+    if ended:
+        raise RayEndedError(
+            f"Ray's {ended[0]} has ended, so the service ends. Accepted jobs are kept: start it again"
+        )
+
+
+def _reload(running: Running, config_path: Path) -> None:
+    """Deploy what the config and `.env` say now, replica by replica; what cannot change is kept."""
+    kept = running.settings.model_dump(include={"host", "port", "work_dir", "redis_url"})
+    try:
+        stages = _deploy(settings_of(config_path).model_copy(update=kept), config_path)
+        say(f"reloading {stages} stages, replica by replica")
+    except (LaunchError, SettingsError) as error:
+        say(f"not reloaded: {error}")
 
 
 def _who_may_use(settings: Settings) -> str:
@@ -183,7 +274,7 @@ def _prepare_folder(work_dir: Path) -> None:
 
 
 @contextmanager
-def _own_redis(work_dir: Path) -> Iterator[str]:
+def _own_redis(work_dir: Path) -> Iterator[RedisServer]:
     from storage.redis_server import RedisServerError, start_redis
 
     try:
@@ -192,7 +283,7 @@ def _own_redis(work_dir: Path) -> Iterator[str]:
         raise LaunchError(str(error)) from error
     with server:
         say(f"Redis started, its data is kept in {work_dir}")
-        yield server.url
+        yield server
 
 
 def _fetch_checkpoints(settings: Settings) -> None:
@@ -240,12 +331,20 @@ def _ray(settings: Settings) -> Iterator[None]:
     )
     try:
         yield
-    finally:
+    except RayEndedError:
+        # Without it there is nobody to ask for an orderly end; Serve's answer would be waited for in vain.
+        ray.shutdown()
+        raise
+    except BaseException:
         serve.shutdown()
         ray.shutdown()
+        raise
+    serve.shutdown()
+    ray.shutdown()
 
 
-def _deploy(settings: Settings, config_path: Path) -> None:
+def _deploy(settings: Settings, config_path: Path) -> int:
+    """Deploy the config, over what runs already; the number of its stages."""
     from ray import serve
     from ray.serve.schema import ServeDeploySchema
 
@@ -254,7 +353,6 @@ def _deploy(settings: Settings, config_path: Path) -> None:
     config["http_options"] = {"host": settings.host, "port": settings.port}
     config["logging_config"]["log_level"] = settings.log_level.upper()
     schema = ServeDeploySchema.model_validate(config)
-    say(f"deploying {len(config['applications'][0]['deployments'])} stages")
     serve.start(
         proxy_location=schema.proxy_location,
         http_options=config["http_options"],
@@ -264,6 +362,7 @@ def _deploy(settings: Settings, config_path: Path) -> None:
     from ray.serve.context import _get_global_client
 
     _get_global_client().deploy_apps(schema)
+    return len(schema.applications[0].deployments)
 
 
 def _wait_until_ready(url: str, stop: StopSignal) -> None:

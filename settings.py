@@ -96,6 +96,12 @@ class Settings(BaseSettings):
         900, ge=1, description="Longest run of one job before it ends as `error`, s."
     )
 
+    stale_s: float = Field(
+        3600,
+        ge=5,
+        description="Files that a crash left without a job are removed after this long, s.",
+    )
+
     inpaint_sizes: tuple[int, ...] = Field(
         (256, 512), description="Side lengths of the squares that the inpainter works on, px, multiples of 8."
     )

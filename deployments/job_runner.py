@@ -33,7 +33,7 @@ from storage.sweeper import SweepPolicy, sweep
 log = logging.getLogger("ray.serve")
 
 TAKE_BLOCK_MS = 1000
-SWEEP_PERIOD_S = 30.0
+LONGEST_SWEEP_PERIOD_S = 30.0
 DRAIN_S = 20.0  # below the deployment's graceful_shutdown_timeout_s
 
 
@@ -173,11 +173,15 @@ class JobRunner:
             log.exception("job left to be reclaimed", extra=extra)
 
     async def _sweep(self) -> None:
-        policy = SweepPolicy(embedding_ttl_s=self._settings.embedding_ttl_s)
+        stale_s = self._settings.stale_s
+        policy = SweepPolicy(
+            orphan_s=stale_s, stale_s=stale_s, embedding_ttl_s=self._settings.embedding_ttl_s
+        )
+        period_s = min(LONGEST_SWEEP_PERIOD_S, stale_s / 2)
         while True:
-            await asyncio.sleep(SWEEP_PERIOD_S)
+            await asyncio.sleep(period_s)
             try:
-                if await self._jobs.hold_sweep(self._consumer, 2 * SWEEP_PERIOD_S):
+                if await self._jobs.hold_sweep(self._consumer, 2 * period_s):
                     log.info("swept: %s", await sweep(self._jobs, self._files, policy))
             except StorageError as error:
                 log.warning("sweep failed, the next pass may not: %s", error)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import random
 import secrets
 import shutil
 import socket
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +28,7 @@ from redis.retry import Retry
 from storage.errors import StorageError
 
 DATA_FOLDER = ".redis"
+PORTS = range(20_000, 32_000)
 _ANSWER_WITHIN_S = 60.0
 _STOP_WITHIN_S = 15.0
 
@@ -48,8 +51,12 @@ class RedisServerError(StorageError):
 class RedisServer:
     """A running Redis of our own. A context manager; `stop` ends only the process it started."""
 
-    def __init__(self, process: subprocess.Popen[bytes], port: int, password: str) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], work_dir: Path, port: int, password: str, fsync: str
+    ) -> None:
         self._process = process
+        self._work_dir = work_dir
+        self._fsync = fsync
         self.port = port
         self.url = f"redis://:{password}@127.0.0.1:{port}/0"
 
@@ -62,6 +69,20 @@ class RedisServer:
     def running(self) -> bool:
         """Whether the process is there."""
         return self._process.poll() is None
+
+    def revive(self) -> bool:
+        """Start the server again if it has ended: same data, port and password. Whether it had ended.
+
+        Call it from the thread that started the server. Raises `RedisServerError`: it cannot start now.
+        """
+        if self.running:
+            return False
+        try:
+            started = start_redis(self._work_dir, self.port, fsync=self._fsync)
+        except OSError as error:  # a full disk, most likely the one that ended it
+            raise RedisServerError(f"Redis cannot be started again: {error.strerror}") from error
+        self._process = started._process
+        return True
 
     def stop(self) -> None:
         """Ask the server to write its data and end; kill it when it does not. May be repeated."""
@@ -105,7 +126,7 @@ def start_redis(work_dir: Path | str, port: int | None = None, *, fsync: str = "
             chosen = port or _free_port()
             process = _launch(binary, folder, chosen, password, fsync, lock)
             if _answers(process, chosen, password):
-                return RedisServer(process, chosen, password)
+                return RedisServer(process, Path(work_dir), chosen, password, fsync)
             # A free port may be taken before Redis binds it; a given one stays taken.
             if port is not None or "Address already in use" not in _log_end(folder):
                 break
@@ -153,13 +174,15 @@ def _launch(
 ) -> subprocess.Popen[bytes]:
     log = folder / "redis.log"
     log.unlink(missing_ok=True)
-    config = folder / "redis.conf"
-    config.touch(0o600)
-    config.write_text(
+    text = (
         f'bind 127.0.0.1\nport {port}\nrequirepass {password}\ndir "{folder}"\nlogfile "{log}"\n'
         f'appendonly yes\nappendfsync {fsync}\nsave ""\nmaxmemory-policy noeviction\n'
         "auto-aof-rewrite-min-size 16mb\ndaemonize no\n"
     )
+    config = folder / "redis.conf"
+    if not config.exists() or config.read_text() != text:  # a full disk would cut what is rewritten
+        config.touch(0o600)
+        config.write_text(text)
     command = [str(binary), str(config)]
     # The kernel counts the death of the thread that started a process as the death of its parent.
     if threading.current_thread() is threading.main_thread():
@@ -198,10 +221,14 @@ def _answers(process: subprocess.Popen[bytes], port: int, password: str) -> bool
 
 
 def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+    # Below the ports that the kernel gives to outgoing connections and above those of Ray's workers:
+    # while a dead server is started again, no connection may come to own its port. One that a client
+    # opens to a free port of the kernel's range can even end up connected to itself.
+    for port in random.sample(PORTS, len(PORTS)):
+        with socket.socket() as listener, suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
+    raise RedisServerError(f"No free port from {PORTS.start} to {PORTS.stop - 1} for Redis")
 
 
 def _log_end(folder: Path) -> str:

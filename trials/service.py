@@ -47,6 +47,14 @@ class Service:
                 continue
         return found
 
+    @property
+    def redis_url(self) -> str:
+        """The address of the service's own Redis."""
+        folder = self.work_dir / ".redis"
+        lines = (folder / "redis.conf").read_text().splitlines()
+        port = next(line.split()[1] for line in lines if line.startswith("port "))
+        return f"redis://:{(folder / 'password').read_text()}@127.0.0.1:{port}/0"
+
     def replicas(self, deployment: str) -> set[int]:
         """Process ids of a deployment's replicas."""
         return self.processes(f"ray::ServeReplica:tapcut:{deployment}")
@@ -65,8 +73,10 @@ def free_port() -> int:
 
 
 @contextmanager
-def running_service(settings: Mapping[str, str]) -> Iterator[Service]:
+def running_service(settings: Mapping[str, str], config: Path | None = None) -> Iterator[Service]:
     """A service with `settings` (by name, over the defaults below), ended and checked with the context.
+
+    `config`: the serve config to deploy; without it, the one that `make serve` deploys.
 
     Raises:
         RuntimeError: it does not become ready.
@@ -85,9 +95,8 @@ def running_service(settings: Mapping[str, str]) -> Iterator[Service]:
     }
     log_path = folder / "serve.log"
     with log_path.open("w") as log:
-        started = subprocess.Popen(
-            [sys.executable, "-m", "launch"], cwd=ROOT, env=environment, stdout=log, stderr=log
-        )
+        command = [sys.executable, "-m", "launch", *(["--config", str(config)] if config else [])]
+        started = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
     url, process = f"http://127.0.0.1:{port}", psutil.Process(started.pid)
     try:
         _wait_until_ready(url, started, log_path)
