@@ -216,7 +216,11 @@ def _reload(running: Running, config_path: Path) -> None:
     """Deploy what the config and `.env` say now, replica by replica; what cannot change is kept."""
     kept = running.settings.model_dump(include={"host", "port", "work_dir", "redis_url"})
     try:
-        stages = _deploy(settings_of(config_path).model_copy(update=kept), config_path)
+        settings = settings_of(config_path)
+        if not settings.api_keys:
+            # Those of the environment were forgotten at the start; a reload must never open the service.
+            kept["api_keys"] = running.settings.api_keys
+        stages = _deploy(settings.model_copy(update=kept), config_path)
         say(f"reloading {stages} stages, replica by replica")
     except (LaunchError, SettingsError) as error:
         say(f"not reloaded: {error}")

@@ -96,6 +96,11 @@ class Settings(BaseSettings):
         900, ge=1, description="Longest run of one job before it ends as `error`, s."
     )
 
+    min_free_mb: float = Field(
+        256,
+        ge=0,
+        description="New work gets 503 while WORK_DIR's volume has less room than this, MB (10^6 bytes).",
+    )
     stale_s: float = Field(
         3600,
         ge=5,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from deployments.http.api import create_api
 from deployments.http.problems import StageUnavailableError
 from deployments.http.schemas import NetworkHealth
 from deployments.messages import Outline, PictureRef, TakenIn
-from deployments.stage_errors import judge
+from deployments.stage_errors import judge, replica_died
 from engine.types import ObjectPrompt
 from settings import Settings
 from storage.redis_connection import RedisConnection
@@ -72,11 +72,15 @@ class Ingress:
 
     async def take_in(self, job_id: str, upload: Path) -> TakenIn:
         """See `Backend`."""
-        return await _answer(self._intake.take_in.remote(job_id, upload))
+
+        async def begin_anew() -> None:
+            await asyncio.to_thread(self.files.delete_job, job_id)  # what the dead replica had written
+
+        return await _answer(lambda: self._intake.take_in.remote(job_id, upload), begin_anew)
 
     async def take_mask(self, picture: PictureRef, name: str, png: bytes) -> str:
         """See `Backend`."""
-        return await _answer(self._intake.take_mask.remote(picture, name, png))
+        return await _answer(lambda: self._intake.take_mask.remote(picture, name, png))
 
     def encode_ahead(self, picture: PictureRef) -> None:
         """See `Backend`."""
@@ -95,8 +99,12 @@ class Ingress:
 
     async def preview(self, picture: PictureRef, prompt: ObjectPrompt) -> Outline:
         """See `Backend`."""
-        decoded = self._decoder.decode.remote(self._encoder.encode.remote(picture), (prompt,))
-        return await _answer(self._refiner.outline.remote(picture, decoded, prompt))
+
+        def ask() -> Awaitable[Any]:
+            decoded = self._decoder.decode.remote(self._encoder.encode.remote(picture), (prompt,))
+            return self._refiner.outline.remote(picture, decoded, prompt)
+
+        return await _answer(ask)
 
     async def networks(self) -> Mapping[str, NetworkHealth]:
         """See `Backend`."""
@@ -105,7 +113,7 @@ class Ingress:
         asked = {"mobile_sam": self._encoder, "lama": self._inpainter}
         answers = await asyncio.gather(
             *(
-                asyncio.wait_for(_answer(handle.describe.remote()), HEALTH_TIMEOUT_S)
+                asyncio.wait_for(_answer(handle.describe.remote), HEALTH_TIMEOUT_S)
                 for handle in asked.values()
             ),
             return_exceptions=True,
@@ -126,8 +134,10 @@ class Ingress:
         await self.events.close()
 
 
-async def _answer(response: Awaitable[Any]) -> Any:
-    """Await a stage with a time limit.
+async def _answer(
+    call: Callable[[], Awaitable[Any]], before_again: Callable[[], Awaitable[None]] | None = None
+) -> Any:
+    """Await a stage with a time limit; a call whose replica dies is made once more.
 
     Raises:
         StageUnavailableError: no answer in time, overloaded, or its replica died.
@@ -135,7 +145,15 @@ async def _answer(response: Awaitable[Any]) -> Any:
     """
     try:
         async with asyncio.timeout(STAGE_TIMEOUT_S):
-            return await response
+            try:
+                return await call()
+            except Exception as error:
+                if not replica_died(error):
+                    raise
+                log.warning("a replica died under a call, calling again: %s", judge(error).cause)
+            if before_again is not None:
+                await before_again()
+            return await call()
     except TimeoutError as error:
         raise StageUnavailableError("A stage did not answer in time: try again") from error
     except Exception as error:

@@ -39,6 +39,16 @@ def unwrap(error: BaseException) -> BaseException:
     return error
 
 
+def replica_died(error: BaseException) -> bool:
+    """Whether a replica went away under the call, so that a call that may be repeated should be."""
+    cause: BaseException | None = unwrap(error)
+    while cause is not None:  # a stage that waited for the dead one's result reports it as its own
+        if isinstance(cause, RayActorError):
+            return True
+        cause = cause.__cause__
+    return False
+
+
 def judge(error: BaseException) -> Verdict:
     """Read an exception that came out of a handle call."""
     cause = unwrap(error)

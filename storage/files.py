@@ -120,10 +120,13 @@ class FileStore(Protocol):
         """Remove a job's files, which vanish all at once; false if there was no such place."""
 
     def delete_attempts(self, job_id: str, keep: int) -> int:
-        """Remove the files of all attempts but `keep`; how many attempts."""
+        """Remove all attempts but `keep`, and the unfinished files of that; how many attempts."""
 
     def delete_embeddings(self, picture_digest: str) -> int:
         """Remove the embeddings of a picture, whatever checkpoint made them; how many."""
+
+    def free_bytes(self) -> int:
+        """Room left for files."""
 
     def new_upload(self) -> Path:
         """A path for a file in the making that `put_file` can move without copying."""

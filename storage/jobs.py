@@ -146,6 +146,9 @@ class JobStore(Protocol):
     async def reserve(self, key: str, owner: str, hold_s: float) -> Reservation:
         """Claim an idempotency key for an upload, for at most `hold_s`."""
 
+    async def renew(self, key: str, owner: str, token: str, hold_s: float) -> bool:
+        """Keep a reserved key for `hold_s` from now; false if another call has it."""
+
     async def complete(self, key: str, owner: str, token: str, answer: str, ttl_s: float) -> bool:
         """Keep the answer of a reserved key; false if the reservation had run out."""
 

@@ -110,6 +110,11 @@ class RedisJobs:
         state, *answer = await self._redis.run("reserve", name, token, _ms(hold_s))
         return Reservation(ReservationState(state), token, answer[0] if answer else None)
 
+    async def renew(self, key: str, owner: str, token: str, hold_s: float) -> bool:
+        """Keep a reserved key for `hold_s` from now; false if another call has it."""
+        state, *_ = await self._redis.run("reserve", redis_keys.upload_key(owner, key), token, _ms(hold_s))
+        return bool(state == ReservationState.NEW)
+
     async def complete(self, key: str, owner: str, token: str, answer: str, ttl_s: float) -> bool:
         """Keep the answer of a reserved key; false if the reservation had run out."""
         name = redis_keys.upload_key(owner, key)

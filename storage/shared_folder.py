@@ -118,8 +118,13 @@ class SharedFolder:
         return self._discard(self.root / check_job_id(job_id))
 
     def delete_attempts(self, job_id: str, keep: int) -> int:
-        """Remove the folders of all attempts but `keep`; how many."""
+        """Remove the folders of all attempts but `keep`, and that one's unfinished files; how many folders.
+
+        For a job that has ended: who still writes for it does so in vain.
+        """
         folder = self.root / check_job_id(job_id)
+        for unfinished in folder.glob(f"a{keep}/{_TEMPORARY}*"):
+            _unlink(unfinished)
         return sum(self._discard(one) for one in folder.glob("a[0-9]*/") if one.name != f"a{keep}")
 
     def delete_embeddings(self, picture_digest: str) -> int:
@@ -128,6 +133,11 @@ class SharedFolder:
         names = [path.name for path in (self.root / EMBEDDINGS).iterdir()]
         mine = [name for name in names if name.startswith(picture_digest + "-")]
         return sum(self.delete(f"{EMBEDDINGS}/{name}") for name in mine)
+
+    def free_bytes(self) -> int:
+        """Room left on the volume."""
+        with _translated("the volume's size"):
+            return shutil.disk_usage(self.root).free
 
     def new_upload(self) -> Path:
         """A path for a file in the making that `put_file` can move without copying."""

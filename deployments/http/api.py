@@ -25,11 +25,13 @@ from deployments.http.backend import Backend
 from deployments.http.downloads import send_file
 from deployments.http.events import EVENT_DOCUMENTATION, stream_events
 from deployments.http.health import check_health
+from deployments.http.idempotency import HOLD_S, kept_reserved
 from deployments.http.keys import KeyRing, parse_keys
 from deployments.http.metrics import render_metrics
 from deployments.http.middleware import RequestContext
 from deployments.http.problems import FieldsRefusedError, IdempotencyPendingError
 from deployments.http.prompts import ReadSegment, read_segment, to_prompt
+from deployments.http.room import require_room
 from deployments.http.schemas import (
     CleanupAnswer,
     HealthAnswer,
@@ -53,7 +55,6 @@ from storage.jobs import Job, Picture, ReservationState
 from storage.sweeper import remove_job
 
 VERSION = "0.1.0"
-UPLOAD_HOLD_S = 300.0  # longest that an idempotency key waits for its first upload
 
 IdempotencyKey = Annotated[
     str | None,
@@ -168,13 +169,14 @@ def _add_workflow(app: FastAPI, backend: Backend) -> None:
         if idempotency_key is None:
             return await _accept_upload(request)
         owner = owner_of(request)
-        reservation = await jobs.reserve(idempotency_key, owner, UPLOAD_HOLD_S)
+        reservation = await jobs.reserve(idempotency_key, owner, HOLD_S)
         if reservation.state is ReservationState.DONE:
             return UploadAnswer.model_validate_json(reservation.answer or "")
         if reservation.state is ReservationState.PENDING:
             raise IdempotencyPendingError
         try:
-            answer = await _accept_upload(request)
+            async with kept_reserved(jobs, idempotency_key, owner, reservation.token):
+                answer = await _accept_upload(request)
         except BaseException:
             await asyncio.shield(jobs.release(idempotency_key, owner, reservation.token))
             raise
@@ -186,6 +188,7 @@ def _add_workflow(app: FastAPI, backend: Backend) -> None:
     async def _accept_upload(request: Request) -> UploadAnswer:
         owner = owner_of(request)
         await jobs.ping()  # a store that is down must refuse at once, not after 50 MB
+        await require_room(backend)
         job_id = secrets.token_hex(16)
         upload = backend.files.new_upload()
         try:
@@ -230,6 +233,7 @@ def _add_workflow(app: FastAPI, backend: Backend) -> None:
         idempotency_key: IdempotencyKey = None,
     ) -> SegmentAnswer:
         """Queue the job: segment each object, cut it out, remove it. A ready job can be segmented again."""
+        await require_room(backend)
         read = read_segment(
             body,
             query.coordinates_list,

@@ -95,7 +95,7 @@ TABLE: dict[type[Exception], tuple[int, str | None, int | None]] = {
         5,
     ),
     QueueFull: (503, "The queue is full: nothing was accepted, try again later", 5),
-    StoreUnavailable: (503, "The job store is unreachable: nothing was accepted, try again later", 5),
+    StoreUnavailable: (503, "The job store is unreachable or full: nothing was accepted, try again later", 5),
     StoreFull: (503, "The artifact store is full: nothing was accepted, try again later", 60),
     StageUnavailableError: (503, None, 2),
 }

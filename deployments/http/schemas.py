@@ -220,7 +220,7 @@ class HealthAnswer(Wire):
     device: str | None
     models_loaded: bool
     checkpoints: dict[str, NetworkHealth]
-    redis: Literal["ok", "unreachable"]
+    redis: Literal["ok", "refuses", "unreachable"]
     queue: dict[str, int]
     problems: list[str]
 

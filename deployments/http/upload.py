@@ -7,6 +7,7 @@ arrive, counted, and are never held in memory. Does not look inside the file.
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -16,6 +17,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
 from deployments.http.problems import FieldsRefusedError, UploadRefusedError
+from storage.errors import StoreFull
 
 FORM_OVERHEAD_BYTES = 16_384  # boundaries and headers around the file
 FLUSH_BYTES = 1 << 20
@@ -27,7 +29,17 @@ async def receive_file(request: Request, target: Path, *, max_bytes: int) -> int
     Raises:
         UploadRefusedError: too large, empty, cut off, or not a form with a part `file`.
         FieldsRefusedError: the form has a field of another name.
+        StoreFull: no room for it.
     """
+    try:
+        return await _receive(request, target, max_bytes)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StoreFull("No space left to receive an upload") from error
+        raise
+
+
+async def _receive(request: Request, target: Path, max_bytes: int) -> int:
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     boundary = options.get(b"boundary")
     if kind != b"multipart/form-data" or not boundary:

@@ -1,4 +1,4 @@
--- key, token, hold_ms
+-- key, token, hold_ms. Also renews what the same token holds.
 local kept = redis.call('GET', ARGV[1])
 if not kept then
   redis.call('SET', ARGV[1], 'pending ' .. ARGV[2], 'PX', ARGV[3])
@@ -7,5 +7,8 @@ end
 if string.sub(kept, 1, 5) == 'done ' then
   return {'done', string.sub(kept, 6)}
 end
--- The same token: sent again because the answer was lost on the way.
-return {kept == 'pending ' .. ARGV[2] and 'new' or 'pending'}
+if kept ~= 'pending ' .. ARGV[2] then
+  return {'pending'}
+end
+redis.call('PEXPIRE', ARGV[1], ARGV[3])
+return {'new'}

@@ -211,6 +211,14 @@ async def test_upload_key_released_after_a_failure_is_free(store: Store) -> None
     assert (await store.jobs.reserve("key", "", 60)).state is ReservationState.NEW
 
 
+async def test_renewed_key_stays_with_the_call_that_has_it(store: Store) -> None:
+    first = await store.jobs.reserve("key", "", 0.05)
+    assert await store.jobs.renew("key", "", first.token, 60)
+    await asyncio.sleep(0.1)  # past the first hold
+    assert (await store.jobs.reserve("key", "", 60)).state is ReservationState.PENDING
+    assert not await store.jobs.renew("key", "", "another call", 60)
+
+
 async def test_upload_key_whose_holder_died_is_free_after_its_hold(store: Store) -> None:
     dead = await store.jobs.reserve("key", "", 0.02)
 

@@ -69,6 +69,19 @@ async def test_clients_go_on_after_a_restart(tmp_path: Path) -> None:
         await connection.close()
 
 
+async def test_revived_server_has_its_address_and_its_jobs(tmp_path: Path) -> None:
+    with start_redis(tmp_path) as server:
+        connection = RedisConnection(server.url)
+        store = Store(server.url, connection, RedisJobs(connection), RedisQueue(connection))
+        url, job_id = server.url, await store.uploaded()
+        assert not server.revive()
+        os.kill(server.pid, signal.SIGKILL)
+        await until(lambda: not server.running)
+        assert server.revive() and server.running and server.url == url
+        assert (await store.jobs.get(job_id)).id == job_id
+        await connection.close()
+
+
 def test_stop_ends_the_server_and_may_be_repeated(tmp_path: Path) -> None:
     server = start_redis(tmp_path)
     assert server.running

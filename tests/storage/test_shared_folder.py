@@ -211,6 +211,7 @@ def test_delete_attempts_keeps_the_one_that_won(folder: SharedFolder, job: str) 
     folder.put(job_key(job, "original.png"), b"x")
     for attempt in (1, 2, 10):
         folder.put(job_key(job, "mask_0.png", attempt), b"x")
+    (folder.root / job / "a10" / ".tmp-of-a-killed-writer").write_bytes(b"half")
     assert folder.delete_attempts(job, keep=10) == 2
     assert names(folder) == {f"{job}/original.png", f"{job}/a10/mask_0.png"}
 
