@@ -7,6 +7,7 @@
                 +-> Redis queue -> JobRunner
                        ImageEncoder -> PromptDecoder -> MaskRefiner -+-> ResultComposer (cut-outs)
                                                                      +-> LamaInpainter -> ResultComposer
+                       webhooks -> WebhookSender -> the clients' servers
 
 Owns which deployment is bound to which. Replicas, resources, batching and timeouts of each are in
 `serve_config.yaml` (GPU cluster) and `serve_config.local.yaml` (one machine).
@@ -26,6 +27,7 @@ from deployments.mask_refiner import MaskRefiner
 from deployments.photo_intake import PhotoIntake
 from deployments.prompt_decoder import PromptDecoder
 from deployments.result_composer import ResultComposer
+from deployments.webhook_sender import WebhookSender
 from settings import SettingsError, read_settings
 
 
@@ -57,4 +59,5 @@ def build_app(args: dict[str, Any]) -> Application:
         refiner=refiner,
         inpainter=inpainter,
         runner=runner,
+        sender=WebhookSender.bind(settings),
     )

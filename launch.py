@@ -318,6 +318,7 @@ def _ray(settings: Settings) -> Iterator[None]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # Ray starts its workers at niceness 15: on a busy laptop that made every stage wait for the rest.
     os.environ.setdefault("RAY_worker_niceness", "0")
+    os.environ.update(settings.as_environment())
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     say("starting Ray")
     import ray

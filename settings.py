@@ -14,12 +14,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from deployments.http.keys import parse_keys
+from deployments.webhooks.addresses import Allowance
+from deployments.webhooks.secret import secret_bytes
 from engine.cache_folder import default_cache_folder
 from engine.types import Device
+
+SECRETS = ("redis_url", "webhook_secret")  # not in `as_args`
 
 
 class SettingsError(Exception):
@@ -110,6 +114,24 @@ class Settings(BaseSettings):
     inpaint_sizes: tuple[int, ...] = Field(
         (256, 512), description="Side lengths of the squares that the inpainter works on, px, multiples of 8."
     )
+    webhook_secret: SecretStr | None = Field(
+        None,
+        description="Signs webhooks: `whsec_` and the base64 of 24 bytes or more; unset: no webhooks.",
+    )
+    webhook_tries: int = Field(10, ge=1, le=30, description="Posts of one webhook before it is given up.")
+    webhook_retry_s: float = Field(
+        1, gt=0, le=60, description="Wait before a webhook's second try, s; the later ones grow with it."
+    )
+    webhook_timeout_s: float = Field(10, ge=1, le=60, description="Longest post of a webhook, s.")
+    webhook_ports: tuple[int, ...] = Field(
+        (443, 8443), description="Ports that webhooks may go to; with WEBHOOK_ALLOW_HTTP also 80 and 8080."
+    )
+    webhook_allow_http: bool = Field(False, description="Whether a `callback_url` may be http.")
+    webhook_allow_private: str = Field(
+        "",
+        description="Hosts and CIDR blocks, with commas between, that webhooks may go to on any port "
+        "although they are not on the public internet.",
+    )
     api_keys: str = Field(
         "",
         description="Keys that clients must bring, parted by commas or lines: `key`, `name=key` or "
@@ -147,6 +169,26 @@ class Settings(BaseSettings):
                 )
         return ",".join(dict.fromkeys(origins))
 
+    @field_validator("webhook_secret")
+    @classmethod
+    def _secret_is_one(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None:
+            secret_bytes(secret.get_secret_value())
+        return secret
+
+    @field_validator("webhook_ports")
+    @classmethod
+    def _ports_exist(cls, ports: tuple[int, ...]) -> tuple[int, ...]:
+        if not all(1 <= port <= 65535 for port in ports):
+            raise ValueError("has a number that is no port: each is 1 to 65535")
+        return ports
+
+    @field_validator("webhook_allow_private")
+    @classmethod
+    def _hosts_are_named(cls, entries: str) -> str:
+        Allowance.of(_entries(entries))
+        return entries
+
     @field_validator("inpaint_sizes")
     @classmethod
     def _sizes_fit_network(cls, sizes: tuple[int, ...]) -> tuple[int, ...]:
@@ -163,11 +205,20 @@ class Settings(BaseSettings):
                 object.__setattr__(self, name, path.expanduser().absolute())
         return self
 
+    @property
+    def webhook_private_hosts(self) -> tuple[str, ...]:
+        """The entries of `webhook_allow_private`."""
+        return _entries(self.webhook_allow_private)
+
     def as_args(self) -> dict[str, Any]:
-        """All settings as `args:` of a serve config: upper-case names, JSON values."""
-        return {
-            name.upper(): value for name, value in self.model_dump(mode="json").items() if value is not None
-        }
+        """All settings but the secret ones as `args:` of a serve config: upper-case names, JSON values."""
+        fields = self.model_dump(mode="json", exclude=set(SECRETS))
+        return {name.upper(): value for name, value in fields.items() if value is not None}
+
+    def as_environment(self) -> dict[str, str]:
+        """The secret settings as variables for the replicas' environment: Ray writes `args:` into its log."""
+        secret = self.webhook_secret.get_secret_value() if self.webhook_secret is not None else ""
+        return {"REDIS_URL": self.redis_url, "WEBHOOK_SECRET": secret}
 
 
 def read_settings(args: Mapping[str, Any] | None = None) -> Settings:
@@ -176,12 +227,21 @@ def read_settings(args: Mapping[str, Any] | None = None) -> Settings:
     Raises:
         SettingsError: a key is unknown, or a value is out of range; every one is named.
     """
+    if any(name.lower() == "webhook_secret" for name in args or {}):
+        raise SettingsError(
+            "setting WEBHOOK_SECRET: give it in the environment or in .env, not in `args:`, "
+            "which Ray writes into its log"
+        )
     _refuse_near_misses(os.environ)
     try:
         return Settings(**{name.lower(): value for name, value in (args or {}).items()})
     except ValidationError as error:
         problems = [_describe(item["loc"], item["type"], item["msg"]) for item in error.errors()]
         raise SettingsError("; ".join(problems)) from error
+
+
+def _entries(text: str) -> tuple[str, ...]:
+    return tuple(entry.strip() for entry in text.split(",") if entry.strip())
 
 
 def _describe(loc: tuple[int | str, ...], kind: str, message: str) -> str:

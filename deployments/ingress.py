@@ -51,9 +51,10 @@ class Ingress:
         refiner: DeploymentHandle,
         inpainter: DeploymentHandle,
         runner: DeploymentHandle,
+        sender: DeploymentHandle,
     ) -> None:
-        # The runner is bound so that it belongs to the application; it takes its work from the queue.
-        del runner
+        # Bound so that they belong to the application; they take their work from Redis.
+        del runner, sender
         connection = RedisConnection(settings.redis_url)
         self.settings = settings
         self.jobs = RedisJobs(connection)

@@ -48,6 +48,22 @@ class StageTiming:
 
 
 @dataclass(frozen=True, slots=True)
+class WebhookCounts:
+    """What became of webhooks; each only grows."""
+
+    queued: int
+    delivered: int
+    retried: int  # tries that failed and were not the last
+    given_up: int
+    dropped: int  # their job was deleted first, or expired
+
+    @property
+    def waiting(self) -> int:
+        """Those not settled yet."""
+        return self.queued - self.delivered - self.given_up - self.dropped
+
+
+@dataclass(frozen=True, slots=True)
 class StoreMetrics:
     """Counts over all jobs. Those named `_total` only grow; the others are of this moment."""
 
@@ -57,5 +73,6 @@ class StoreMetrics:
     finished_total: Mapping[str, int]  # "ready", "error"
     retries_total: int  # attempts after the first of their run
     dead_letters_total: int
+    webhooks: WebhookCounts
     stage_seconds: Mapping[str, Histogram]
     batch_sizes: Mapping[str, Histogram]

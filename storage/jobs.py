@@ -137,8 +137,9 @@ class JobStore(Protocol):
         ttl_s: float,
         max_queued_of_owner: int | None = None,
         idempotency_key: str | None = None,
+        callback_url: str | None = None,
     ) -> Enqueued:
-        """Accept a run and queue it.
+        """Accept a run and queue it; its end is told to `callback_url`.
 
         Raises `JobNotFound`, `JobBusy`, `QueueFull`, `OwnerQueueFull`, `KeyReused`.
         """

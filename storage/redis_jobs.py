@@ -7,11 +7,12 @@ Owns the ingress's and the sweeper's operations. The runner's are in `redis_queu
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from uuid import uuid4
 
 from storage import redis_keys
 from storage.errors import JobBusy, JobExists, JobNotFound, KeyReused, OwnerQueueFull, QueueFull
-from storage.job_metrics import BATCH_BOUNDS, SECONDS_BOUNDS, Histogram, StoreMetrics
+from storage.job_metrics import BATCH_BOUNDS, SECONDS_BOUNDS, Histogram, StoreMetrics, WebhookCounts
 from storage.jobs import Deleted, Enqueued, Job, JobState, Picture, Reservation, ReservationState
 from storage.redis_codec import flat, job_of, picture_text
 from storage.redis_connection import RedisConnection, translated
@@ -69,16 +70,21 @@ class RedisJobs:
         ttl_s: float,
         max_queued_of_owner: int | None = None,
         idempotency_key: str | None = None,
+        callback_url: str | None = None,
     ) -> Enqueued:
         """Accept a run and queue it.
 
         Raises `JobNotFound`, `JobBusy`, `QueueFull`, `OwnerQueueFull`, `KeyReused`.
+
+        Its end is told to `callback_url`, which has a host and no user name: see `WebhookOutbox`.
 
         The expiry moves to `ttl_s` from now at least. An idempotency key is remembered as long as
         the job: its repeat gets the first answer whatever state the job is in by then.
         """
         # Without a key of the client's, one of our own: it makes redis-py's sending again harmless.
         key = redis_keys.digest(idempotency_key) if idempotency_key is not None else uuid4().hex
+        callback = callback_url or ""
+        same = redis_keys.digest(f"{callback}\0{request}" if callback else request)
         status, *answer = await self._redis.run(
             "enqueue",
             job_id,
@@ -87,8 +93,9 @@ class RedisJobs:
             max_queued,
             ttl_s,
             key,
-            redis_keys.digest(request),
+            same,
             max_queued if max_queued_of_owner is None else max_queued_of_owner,
+            callback,
         )
         if status == "missing":
             raise JobNotFound("Job not found")
@@ -160,6 +167,9 @@ class RedisJobs:
             finished_total={state: int(stats.get(f"finished_{state}", 0)) for state in ("ready", "error")},
             retries_total=int(stats.get("retries", 0)),
             dead_letters_total=int(stats.get("dead_letters", 0)),
+            webhooks=WebhookCounts(
+                *(int(stats.get(f"webhooks_{field.name}", 0)) for field in fields(WebhookCounts))
+            ),
             stage_seconds=_histograms(seconds, SECONDS_BOUNDS),
             batch_sizes=_histograms(batches, BATCH_BOUNDS),
         )

@@ -24,6 +24,10 @@ USED = PREFIX + "used"  # hash: owner -> tag up to which they were served
 TURN = PREFIX + "turn"  # tag of the job taken last
 ORDER = PREFIX + "order"  # counter of acceptances
 DEAD = PREFIX + "dead"  # stream of runs that were given up
+OUTBOX = PREFIX + "outbox"  # zset: receiver (host[:port]) by when its next webhook is due
+OUTBOX_OF = PREFIX + "outbox:"  # + receiver: zset, "{job id} {run}" by when it is due
+WEBHOOKS = PREFIX + "webhooks:"  # + job id: hash; of each run that has one: document, url, tries, token
+DEAD_WEBHOOKS = PREFIX + "deadwebhooks"  # stream of webhooks that were given up
 STATS = PREFIX + "stats"  # hash of counters
 STAGE_SECONDS = PREFIX + "stats:seconds"  # hash "stage|bucket" -> count, "stage|sum"
 BATCH_SIZES = PREFIX + "stats:batches"  # likewise
@@ -65,6 +69,10 @@ def lua_table() -> str:
         "turn": TURN,
         "order": ORDER,
         "dead": DEAD,
+        "outbox": OUTBOX,
+        "outbox_of": OUTBOX_OF,
+        "webhooks": WEBHOOKS,
+        "dead_webhooks": DEAD_WEBHOOKS,
         "stats": STATS,
         "events": EVENTS,
         "group": GROUP,

@@ -9,6 +9,8 @@ import pytest
 
 from trials.service import Service, running_service
 
+WEBHOOK_SECRET = "whsec_c2VjcmV0IG9mIHRoZSB0ZXN0cyBmb3Igd2ViaG9va3M="
+
 
 @pytest.fixture(scope="session")
 def service() -> Iterator[Service]:
@@ -18,6 +20,11 @@ def service() -> Iterator[Service]:
         "MAX_PIXELS": "4000000",
         "MAX_OBJECTS": "8",
         "MAX_QUEUED_JOBS": "12",
+        "WEBHOOK_SECRET": WEBHOOK_SECRET,
+        "WEBHOOK_ALLOW_HTTP": "true",
+        "WEBHOOK_ALLOW_PRIVATE": "127.0.0.1",
+        "WEBHOOK_RETRY_S": "0.5",
+        "WEBHOOK_TIMEOUT_S": "2",
     }
     with running_service(settings) as started:
         yield started

@@ -22,6 +22,7 @@ from starlette.responses import JSONResponse, Response
 from deployments.http import documents, problems
 from deployments.http.access import AccessGuard, OwnJob, is_keyed, job_route, owner_of, tenants_digest
 from deployments.http.backend import Backend
+from deployments.http.callbacks import read_callback, webhook_documentation
 from deployments.http.downloads import send_file
 from deployments.http.events import EVENT_DOCUMENTATION, stream_events
 from deployments.http.health import check_health
@@ -225,7 +226,12 @@ def _add_workflow(app: FastAPI, backend: Backend) -> None:
             notes=list(picture.notes),
         )
 
-    @app.post("/segment", tags=["workflow"], responses=_refusals(404, 409, 422, 429, 503))
+    @app.post(
+        "/segment",
+        tags=["workflow"],
+        responses=_refusals(404, 409, 422, 429, 503),
+        callbacks=webhook_documentation().routes,
+    )
     async def segment(
         job: OwnJob,
         query: Annotated[SegmentQuery, Query()],
@@ -241,6 +247,7 @@ def _add_workflow(app: FastAPI, backend: Backend) -> None:
             height=job.picture.height,
             max_objects=settings.max_objects,
         )
+        callback_url = read_callback(body.callback_url if body else None, settings)
         request = await _store_own_masks(job, read)
         accepted = await jobs.enqueue(
             job.id,
@@ -250,6 +257,7 @@ def _add_workflow(app: FastAPI, backend: Backend) -> None:
             max_queued_of_owner=settings.max_queued_jobs_per_key if job.owner else None,
             ttl_s=settings.job_ttl_s,
             idempotency_key=idempotency_key,
+            callback_url=callback_url,
         )
         count = accepted.num_objects  # of the first call, when this one repeats it
         message = f"Segmenting {count} object{'' if count == 1 else 's'}..."

@@ -39,6 +39,22 @@ class _StoreCollector(Collector):
         yield CounterMetricFamily(
             "tapcut_job_retries", "Attempts after the first of their run.", value=metrics.retries_total
         )
+        yield GaugeMetricFamily(
+            "tapcut_webhooks_waiting", "Webhooks that are not settled yet.", value=metrics.webhooks.waiting
+        )
+        yield CounterMetricFamily(
+            "tapcut_webhook_retries",
+            "Tries that failed and were not the last.",
+            value=metrics.webhooks.retried,
+        )
+        webhooks = CounterMetricFamily(
+            "tapcut_webhooks",
+            "Webhooks settled, by outcome; dropped: their job was gone.",
+            labels=["outcome"],
+        )
+        for outcome in ("delivered", "given_up", "dropped"):
+            webhooks.add_metric([outcome], getattr(metrics.webhooks, outcome))
+        yield webhooks
         ended = CounterMetricFamily("tapcut_jobs_ended", "Jobs ended, by outcome.", labels=["outcome"])
         for outcome, count in metrics.finished_total.items():
             ended.add_metric([outcome], count)

@@ -109,6 +109,13 @@ class SegmentBody(Wire):
         None, ge=0, le=512, description="Soft outer part of the ring, px; default half of it."
     )
     format: ResultFormat = Field(ResultFormat.PNG, description="Format of the inpainted results.")
+    callback_url: str | None = Field(
+        None,
+        max_length=2048,
+        description="Where to post the job's status when this run has ended, signed; https. Tried again for "
+        "hours with the same `webhook-id` until an answer is 2xx or 410, or the job is deleted.",
+        json_schema_extra={"format": "uri"},
+    )
 
 
 class PreviewBody(PromptFields):

@@ -23,6 +23,7 @@ if tonumber(job[3]) >= max_tries then
   redis.call('HINCRBY', K.stats, 'finished_error', 1)
   move(id, 'processing', 'error')
   extend(id)
+  call_back(id)
   tell(id)
   return {'gone'}
 end

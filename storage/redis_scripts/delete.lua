@@ -5,7 +5,7 @@ local job = redis.call('HMGET', key, 'entry', 'digest')
 drop_entry(job[1])
 leave_line(id)
 local existed = redis.call('DEL', key)
-redis.call('DEL', K.run_keys .. id)
+redis.call('DEL', K.run_keys .. id, K.webhooks .. id)
 redis.call('ZREM', K.expiry, id)
 for _, state in ipairs({'uploaded', 'processing', 'ready', 'error'}) do
   redis.call('SREM', K.state .. state, id)

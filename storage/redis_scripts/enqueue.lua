@@ -1,4 +1,5 @@
--- id, request, num_objects, max_queued, ttl_s, idempotency key, digest of the request, most of one owner
+-- id, request, num_objects, max_queued, ttl_s, idempotency key, digest of the request, most of one owner,
+-- callback or ""
 local id, request, num_objects = ARGV[1], ARGV[2], ARGV[3]
 local key = K.job .. id
 local job = redis.call('HMGET', key, 'state', 'run', 'owner')
@@ -30,9 +31,12 @@ for _, field in ipairs(redis.call('HKEYS', key)) do
     redis.call('HDEL', key, field)
   end
 end
-redis.call('HDEL', key, 'error', 'result', 'begun_by')
+redis.call('HDEL', key, 'error', 'result', 'begun_by', 'callback')
 redis.call('HSET', key, 'stage', 'queued', 'progress', 0, 'run', run, 'tries', 0, 'request', request,
   'num_objects', num_objects, 'updated_at', stamp(now()), 'ttl_s', ARGV[5], 'entry', entry, 'order', order)
+if ARGV[9] ~= '' then
+  redis.call('HSET', key, 'callback', ARGV[9])
+end
 redis.call('HSET', K.tickets, entry, id)
 line_up(id, order)
 redis.call('HSET', K.run_keys .. id, ARGV[6], run .. ' ' .. num_objects .. ' ' .. ARGV[7])

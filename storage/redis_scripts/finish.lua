@@ -24,5 +24,6 @@ for _, step in ipairs(cjson.decode(ARGV[6])) do
   redis.call('HINCRBYFLOAT', step[1], step[2], step[3])
 end
 extend(id)
+call_back(id)
 tell(id)
 return {'ok'}

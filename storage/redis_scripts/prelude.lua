@@ -20,6 +20,7 @@ local function keep_until(id, expires_at)
   local dies_at_text = string.format('%.0f', dies_at)
   redis.call('PEXPIREAT', key, dies_at_text)
   redis.call('PEXPIREAT', K.run_keys .. id, dies_at_text)
+  redis.call('PEXPIREAT', K.webhooks .. id, dies_at_text)
   redis.call('ZADD', K.expiry, stamp(expires_at), id)
   redis.call('HSET', key, 'expires_at', stamp(expires_at))
   -- A picture may have many jobs: its set lives as long as the last of them.
@@ -58,6 +59,39 @@ end
 
 local function tell(id)
   redis.call('PUBLISH', K.events .. id, '')
+end
+
+-- The receiver comes up again when the first of its webhooks is due.
+local function set_receiver(receiver)
+  local first = redis.call('ZRANGE', K.outbox_of .. receiver, 0, 0, 'WITHSCORES')
+  if first[1] then
+    redis.call('ZADD', K.outbox, first[2], receiver)
+  else
+    redis.call('ZREM', K.outbox, receiver)
+  end
+end
+
+-- A run has just ended, for good: its job as it is now shall be posted to the address that came with the run.
+local function call_back(id)
+  local key = K.job .. id
+  local job = redis.call('HMGET', key, 'callback', 'run')
+  if not job[1] then
+    return
+  end
+  local kept, fields = {}, redis.call('HGETALL', key)
+  for i = 1, #fields, 2 do
+    if fields[i] ~= 'request' and fields[i] ~= 'callback' then
+      kept[#kept + 1] = fields[i]
+      kept[#kept + 1] = fields[i + 1]
+    end
+  end
+  local url, run = job[1], job[2]
+  redis.call('HSET', K.webhooks .. id, run, cjson.encode(kept), run .. ':url', url, run .. ':tries', 0)
+  redis.call('PEXPIRE', K.webhooks .. id, redis.call('PTTL', key))
+  local receiver = string.match(url, '^%a+://([^/?#]+)')
+  redis.call('ZADD', K.outbox_of .. receiver, stamp(now()), id .. ' ' .. run)
+  set_receiver(receiver)
+  redis.call('HINCRBY', K.stats, 'webhooks_queued', 1)
 end
 
 local function field_of(fields, name)

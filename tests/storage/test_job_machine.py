@@ -25,12 +25,14 @@ from storage.job_queue import Delivery, Started
 from storage.jobs import Job
 from storage.redis_connection import RedisConnection
 from storage.redis_jobs import RedisJobs
+from storage.redis_outbox import RedisOutbox
 from storage.redis_queue import MAX_TRIES, RedisQueue
 from storage.redis_server import RedisServer
 from tests.storage.fair_line import FairLine
 from tests.storage.samples import new_id, picture
 
 CONSUMERS = st.sampled_from(["one", "two", "three"])
+CALLBACKS = st.sampled_from([None, "https://one.example/", "https://two.example/x"])
 MAX_QUEUED, MAX_QUEUED_OF_OWNER = 6, 4
 
 
@@ -46,6 +48,7 @@ class ModelJob:
     progress: int = 0
     order: int = 0
     waiting: bool = False
+    callback: bool = False
     holder: str | None = None  # the consumer that has it
 
 
@@ -65,6 +68,8 @@ class JobMachine(RuleBasedStateMachine):
         self.started: list[Started] = []
         self.order = 0
         self.line = FairLine()
+        self.outbox = RedisOutbox(self.connection)
+        self.webhooks: dict[tuple[str, int], str] = {}  # of runs that ended and were not deleted: how
 
     def do(self, call: Coroutine[Any, Any, Any]) -> Any:
         async def run() -> Any:
@@ -84,10 +89,21 @@ class JobMachine(RuleBasedStateMachine):
             started = self.do(self.queue.begin(delivery))
             if started is not None:
                 self.do(self.queue.commit(delivery, started.attempt, "{}", {}))
+                self.ended(delivery.job_id, "ready")
+            elif (job := self.model.get(delivery.job_id)) and job.tries == MAX_TRIES:
+                self.ended(delivery.job_id, "error")
         assert self.do(self.jobs.metrics()).jobs["processing"] == 0
+        found = self.do(self.outbox.claim(1000, 60, 1000, {}))
+        assert {(one.job.id, one.job.run): str(one.job.state) for one in found} == self.webhooks
+        assert len(found) == len(self.webhooks)
         assert self.do(self.connection.client.xlen(redis_keys.QUEUE)) == 0
         self.do(self.connection.close())
         self.loop.close()
+
+    def ended(self, job_id: str, state: str) -> None:
+        job = self.model[job_id]
+        if job.callback:
+            self.webhooks[job_id, job.run] = state
 
     def held_by(self, consumer: str) -> set[str]:
         return {i for i, job in self.model.items() if job.state == "processing" and job.holder == consumer}
@@ -120,8 +136,8 @@ class JobMachine(RuleBasedStateMachine):
         self.ids.append(job_id)
 
     @precondition(lambda self: self.ids)
-    @rule(data=st.data(), objects=st.integers(1, 4))
-    def enqueue(self, data: st.DataObject, objects: int) -> None:
+    @rule(data=st.data(), objects=st.integers(1, 4), callback=CALLBACKS)
+    def enqueue(self, data: st.DataObject, objects: int, callback: str | None) -> None:
         job_id = data.draw(st.sampled_from(self.ids))
         call = self.jobs.enqueue(
             job_id,
@@ -130,6 +146,7 @@ class JobMachine(RuleBasedStateMachine):
             max_queued=MAX_QUEUED,
             max_queued_of_owner=MAX_QUEUED_OF_OWNER,
             ttl_s=60,
+            callback_url=callback,
         )
         job = self.model.get(job_id)
         line = [one for one in self.model.values() if one.waiting]
@@ -154,6 +171,7 @@ class JobMachine(RuleBasedStateMachine):
         job.state, job.tries, job.progress, job.holder = "processing", 0, 0, None
         job.waiting, job.order, job.cost = True, self.order, objects
         self.line.enter(job_id, job.owner, self.order, objects)
+        job.callback = callback is not None
 
     @precondition(lambda self: self.ids)
     @rule(data=st.data())
@@ -162,6 +180,7 @@ class JobMachine(RuleBasedStateMachine):
         answer = self.do(self.jobs.delete(job_id))
         job = self.model.pop(job_id, None)
         self.line.leave(job_id)
+        self.webhooks = {key: state for key, state in self.webhooks.items() if key[0] != job_id}
         assert answer.existed == (job is not None)
         last = job is not None and all(one.digest != job.digest for one in self.model.values())
         assert answer.unused_digest == (job.digest if job is not None and last else None)
@@ -201,6 +220,7 @@ class JobMachine(RuleBasedStateMachine):
         if job.tries == MAX_TRIES:
             assert started is None
             job.state = "error"
+            self.ended(delivery.job_id, "error")
             return
         job.attempt += 1
         job.tries += 1
@@ -232,6 +252,7 @@ class JobMachine(RuleBasedStateMachine):
         if job is not None:
             self.do(call)
             job.state = state
+            self.ended(started.job.id, state)
             job.progress = 100 if state == "ready" else job.progress
             return
         ended = self.model.get(started.job.id)

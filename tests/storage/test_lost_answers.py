@@ -16,6 +16,7 @@ from storage.errors import JobBusy
 from storage.jobs import JobState, ReservationState
 from storage.redis_connection import RedisConnection
 from storage.redis_jobs import RedisJobs
+from storage.redis_outbox import RedisOutbox
 from storage.redis_queue import RedisQueue
 from tests.storage.samples import Store, until
 
@@ -126,3 +127,47 @@ async def test_reservation_is_still_ones_own(lossy: tuple[Store, LosingProxy]) -
     mine = await store.jobs.reserve("key", "", 60)
     assert mine.state is ReservationState.NEW
     assert await store.jobs.complete("key", "", mine.token, "{}", 60)
+
+
+async def test_a_run_whose_end_was_told_twice_has_one_webhook(lossy: tuple[Store, LosingProxy]) -> None:
+    store, proxy = lossy
+    job_id = await store.uploaded()
+    await store.jobs.enqueue(job_id, "{}", 1, max_queued=9, ttl_s=60, callback_url="https://example.com/")
+    started = await store.begun(await store.taken())
+    proxy.lose_next = True
+    await store.committed(started)
+    assert (await store.jobs.metrics()).webhooks.queued == 1
+    assert len(await RedisOutbox(store.connection).claim(9, 60, 9, {})) == 1
+
+
+@pytest.mark.parametrize("outcome", ["delivered", "retried", "given_up"])
+async def test_webhook_is_settled_once(lossy: tuple[Store, LosingProxy], outcome: str) -> None:
+    store, proxy = lossy
+    outbox = RedisOutbox(store.connection)
+    # All scripts are loaded by a first one.
+    for last in (False, True):
+        job_id = await store.uploaded()
+        await store.jobs.enqueue(job_id, "{}", 1, max_queued=9, ttl_s=60, callback_url="https://example.com/")
+        await store.committed(await store.begun(await store.taken()))
+        (webhook,) = await outbox.claim(9, 60, 9, {})
+        proxy.lose_next = last
+        if outcome == "delivered":
+            await outbox.delivered(webhook)
+        elif outcome == "retried":
+            await outbox.retry(webhook, 60)
+        else:
+            await outbox.give_up(webhook, "broken")
+    assert getattr((await store.jobs.metrics()).webhooks, outcome) == 2
+
+
+async def test_webhook_whose_claim_was_lost_comes_up_again(lossy: tuple[Store, LosingProxy]) -> None:
+    store, proxy = lossy
+    outbox = RedisOutbox(store.connection)
+    await outbox.claim(9, 0.2, 9, {})
+    job_id = await store.uploaded()
+    await store.jobs.enqueue(job_id, "{}", 1, max_queued=9, ttl_s=60, callback_url="https://example.com/")
+    await store.committed(await store.begun(await store.taken()))
+    proxy.lose_next = True
+    await outbox.claim(9, 0.2, 9, {})
+    (webhook,) = await until(lambda: outbox.claim(9, 60, 9, {}))
+    assert webhook.job.id == job_id
