@@ -88,7 +88,7 @@ local function call_back(id)
   local url, run = job[1], job[2]
   redis.call('HSET', K.webhooks .. id, run, cjson.encode(kept), run .. ':url', url, run .. ':tries', 0)
   redis.call('PEXPIRE', K.webhooks .. id, redis.call('PTTL', key))
-  local receiver = string.match(url, '^%a+://([^/?#]+)')
+  local receiver = string.match(url, '^%a+://([^/?#]+)') or url
   redis.call('ZADD', K.outbox_of .. receiver, stamp(now()), id .. ' ' .. run)
   set_receiver(receiver)
   redis.call('HINCRBY', K.stats, 'webhooks_queued', 1)

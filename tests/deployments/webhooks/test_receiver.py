@@ -4,8 +4,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from deployments.http.callbacks import read_callback
+from deployments.http.problems import FieldsRefusedError
 from deployments.webhooks.addresses import Allowance
 from deployments.webhooks.receiver import Receiver, ReceiverRefusedError, ReceiverRules
+from settings import read_settings
 
 INTERNET = ReceiverRules(("https",), (443, 8443), Allowance.of([]))
 WITH_HTTP = ReceiverRules(("https", "http"), (443, 8443, 80, 8080), Allowance.of([]))
@@ -101,6 +104,12 @@ def test_hosts_that_the_operator_names_are_open_on_any_port() -> None:
     for url in ("http://127.0.0.1:5000/", "http://11.0.0.1:1234/", "http://other.intern/"):
         with pytest.raises(ReceiverRefusedError):
             Receiver.read(url, WITH_LAN)
+
+
+def test_without_a_secret_no_webhook_is_promised() -> None:
+    assert read_callback(None, read_settings()) is None
+    with pytest.raises(FieldsRefusedError, match=r"callback_url: .*WEBHOOK_SECRET"):
+        read_callback("https://example.com/", read_settings())
 
 
 @given(st.one_of(st.text(), st.text().map("https://".__add__), st.from_regex(r"https?://[!-~]{1,40}")))
