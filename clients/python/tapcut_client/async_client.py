@@ -159,6 +159,36 @@ class AsyncClient:
         """What the service says of itself, also while it is not ready."""
         return await self._run(operations.health())
 
+    async def process(
+        self,
+        picture: PictureLike,
+        objects: Sequence[ObjectPrompt],
+        outputs: Sequence[str],
+        *,
+        format: str = "png",
+        timeout_s: float | None = None,
+        on_status: OnStatus | None = None,
+        keep_job: bool = False,
+    ) -> Result:
+        """A whole job: upload, segment, wait, download; cleaned up at the end unless `keep_job`.
+
+        Raises:
+            JobFailed: it ended as `error`.
+            WaitTimeout: it has not ended after `timeout_s`.
+        """
+        return await self._run(
+            process(
+                self._retry,
+                picture_of(picture),
+                objects,
+                outputs,
+                format=format,
+                timeout_s=timeout_s,
+                on_status=on_status,
+                keep_job=keep_job,
+            )
+        )
+
     async def remove(
         self,
         picture: PictureLike,
@@ -170,16 +200,13 @@ class AsyncClient:
         on_status: OnStatus | None = None,
     ) -> Result:
         """The picture without the tapped objects: the result's file `full_inpainted.png` (or .jpg, .webp)."""
-        return await self._run(
-            process(
-                self._retry,
-                picture_of(picture),
-                objects_of(points, objects),
-                ("full_inpainted",),
-                format=format,
-                timeout_s=timeout_s,
-                on_status=on_status,
-            )
+        return await self.process(
+            picture,
+            objects_of(points, objects),
+            ("full_inpainted",),
+            format=format,
+            timeout_s=timeout_s,
+            on_status=on_status,
         )
 
     async def extract(
@@ -192,15 +219,12 @@ class AsyncClient:
         on_status: OnStatus | None = None,
     ) -> Result:
         """The tapped objects with transparent background: the result's files `cropped_0.png`, ..."""
-        return await self._run(
-            process(
-                self._retry,
-                picture_of(picture),
-                objects_of(points, objects),
-                ("masks", "cropped"),
-                timeout_s=timeout_s,
-                on_status=on_status,
-            )
+        return await self.process(
+            picture,
+            objects_of(points, objects),
+            ("masks", "cropped"),
+            timeout_s=timeout_s,
+            on_status=on_status,
         )
 
     async def _run(self, operation: Operation[Answer]) -> Answer:
@@ -209,7 +233,8 @@ class AsyncClient:
             while True:
                 try:
                     answer = await self._carry_out(step)
-                except httpx.TransportError as error:
+                except BaseException as error:
+                    # Also an interruption: the operation may have something to clean up first.
                     step = operation.throw(error)
                 else:
                     step = operation.send(answer)

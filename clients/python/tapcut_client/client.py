@@ -157,6 +157,36 @@ class Client:
         """What the service says of itself, also while it is not ready."""
         return self._run(operations.health())
 
+    def process(
+        self,
+        picture: PictureLike,
+        objects: Sequence[ObjectPrompt],
+        outputs: Sequence[str],
+        *,
+        format: str = "png",
+        timeout_s: float | None = None,
+        on_status: OnStatus | None = None,
+        keep_job: bool = False,
+    ) -> Result:
+        """A whole job: upload, segment, wait, download; cleaned up at the end unless `keep_job`.
+
+        Raises:
+            JobFailed: it ended as `error`.
+            WaitTimeout: it has not ended after `timeout_s`.
+        """
+        return self._run(
+            process(
+                self._retry,
+                picture_of(picture),
+                objects,
+                outputs,
+                format=format,
+                timeout_s=timeout_s,
+                on_status=on_status,
+                keep_job=keep_job,
+            )
+        )
+
     def remove(
         self,
         picture: PictureLike,
@@ -168,16 +198,13 @@ class Client:
         on_status: OnStatus | None = None,
     ) -> Result:
         """The picture without the tapped objects: the result's file `full_inpainted.png` (or .jpg, .webp)."""
-        return self._run(
-            process(
-                self._retry,
-                picture_of(picture),
-                objects_of(points, objects),
-                ("full_inpainted",),
-                format=format,
-                timeout_s=timeout_s,
-                on_status=on_status,
-            )
+        return self.process(
+            picture,
+            objects_of(points, objects),
+            ("full_inpainted",),
+            format=format,
+            timeout_s=timeout_s,
+            on_status=on_status,
         )
 
     def extract(
@@ -190,15 +217,12 @@ class Client:
         on_status: OnStatus | None = None,
     ) -> Result:
         """The tapped objects with transparent background: the result's files `cropped_0.png`, ..."""
-        return self._run(
-            process(
-                self._retry,
-                picture_of(picture),
-                objects_of(points, objects),
-                ("masks", "cropped"),
-                timeout_s=timeout_s,
-                on_status=on_status,
-            )
+        return self.process(
+            picture,
+            objects_of(points, objects),
+            ("masks", "cropped"),
+            timeout_s=timeout_s,
+            on_status=on_status,
         )
 
     def _run(self, operation: Operation[Answer]) -> Answer:
@@ -207,7 +231,8 @@ class Client:
             while True:
                 try:
                     answer = self._carry_out(step)
-                except httpx.TransportError as error:
+                except BaseException as error:
+                    # Also an interruption: the operation may have something to clean up first.
                     step = operation.throw(error)
                 else:
                     step = operation.send(answer)

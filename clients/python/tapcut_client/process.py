@@ -6,11 +6,13 @@ Owns that order and the result's shape.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tapcut_client import operations
 from tapcut_client.download import MemorySink, download
+from tapcut_client.errors import TapcutError
 from tapcut_client.models import ObjectPrompt, Status
 from tapcut_client.operations import OnStatus
 from tapcut_client.pictures import Picture, to_array, to_image
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     import PIL.Image
 
+BRIEF = RetryPolicy(tries=3, total_s=5)
 SUFFIXES = {"png": "png", "jpeg": "jpg", "webp": "webp"}
 
 
@@ -75,5 +78,6 @@ def process(
                 files[name] = sink.data()
     finally:
         if not keep_job:
-            yield from operations.cleanup(policy, job.job_id)
+            with suppress(TapcutError):  # the job expires by itself, and no error is hidden by this one
+                yield from operations.cleanup(BRIEF, job.job_id)
     return Result(status, files)

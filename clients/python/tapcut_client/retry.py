@@ -24,7 +24,7 @@ class RetryPolicy:
     """Exponential backoff with full jitter, never shorter than the service's `Retry-After`.
 
     `tries` counts the first one; `total_s` bounds all waiting of one call; a `Retry-After` that does
-    not fit into what is left of it ends the tries at once.
+    not fit into what is left of it ends the tries at once. `on_wait` hears of each pause (seconds) and why.
     """
 
     tries: int = 8
@@ -32,6 +32,7 @@ class RetryPolicy:
     cap_s: float = 20.0
     total_s: float = 120.0
     chance: Callable[[], float] = random.random  # uniform in 0..1
+    on_wait: Callable[[float, Exception], None] | None = None
 
     def pause_s(self, tried: int, asked_s: float | None) -> float:
         """Seconds to wait after try number `tried` (from 1), when the service asked for `asked_s`."""
@@ -47,11 +48,10 @@ def with_retries(
     make: Callable[[], Send],
     *,
     also: Callable[[Reply], bool] = lambda reply: False,
-    on_wait: Callable[[float, Exception], None] | None = None,
 ) -> Operation[Reply]:
     """Send what `make` makes (anew for each try) until it is answered with less than 400.
 
-    `also` names further answers worth another try; `on_wait` hears of each pause, in seconds, and why.
+    `also` names further answers worth another try.
 
     Raises:
         ApiError: the service refuses, and not for now only, or the policy is used up.
@@ -80,6 +80,6 @@ def with_retries(
         pause_s = policy.pause_s(tried, asked_s)
         if tried >= policy.tries or time.monotonic() + pause_s > deadline:
             raise problem
-        if on_wait is not None:
-            on_wait(pause_s, problem)
+        if policy.on_wait is not None:
+            policy.on_wait(pause_s, problem)
         yield Pause(pause_s)
