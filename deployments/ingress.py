@@ -18,6 +18,7 @@ from ray import serve
 from ray.serve.handle import DeploymentHandle
 
 from deployments.http.api import create_api
+from deployments.http.places import Places
 from deployments.http.problems import StageUnavailableError
 from deployments.http.schemas import NetworkHealth
 from deployments.messages import Outline, PictureRef, TakenIn
@@ -33,6 +34,8 @@ from storage.shared_folder import SharedFolder
 log = logging.getLogger("ray.serve")
 
 STAGE_TIMEOUT_S = 60.0  # of a call that a client waits for; the longest is a first preview on a slow CPU
+AHEAD_AT_ONCE = 4  # embeddings computed before anybody asks; more of them would keep jobs from the encoder
+PREVIEWS_AT_ONCE = 32  # of one ingress replica; more would only wait longer for the same networks
 HEALTH_TIMEOUT_S = 2.0
 HEALTH_KEPT_S = 5.0
 
@@ -63,6 +66,7 @@ class Ingress:
         self.files = SharedFolder(settings.work_dir)
         self._intake, self._encoder, self._decoder = intake, encoder, decoder
         self._refiner, self._inpainter = refiner, inpainter
+        self._previews = Places(PREVIEWS_AT_ONCE, "previews")
         self._ahead: set[asyncio.Task[None]] = set()
         self._networks: dict[str, NetworkHealth] = {}
         self._networks_at = 0.0
@@ -85,6 +89,8 @@ class Ingress:
 
     def encode_ahead(self, picture: PictureRef) -> None:
         """See `Backend`."""
+        if len(self._ahead) >= AHEAD_AT_ONCE:
+            return  # nothing is lost: the first tap computes it
         task = asyncio.create_task(self._encode_ahead(picture))
         self._ahead.add(task)
         task.add_done_callback(self._ahead.discard)
@@ -105,7 +111,8 @@ class Ingress:
             decoded = self._decoder.decode.remote(self._encoder.encode.remote(picture), (prompt,))
             return self._refiner.outline.remote(picture, decoded, prompt)
 
-        return await _answer(ask)
+        with self._previews.take():
+            return await _answer(ask)
 
     async def networks(self) -> Mapping[str, NetworkHealth]:
         """See `Backend`."""

@@ -30,8 +30,10 @@ from deployments.http.idempotency import HOLD_S, kept_reserved
 from deployments.http.keys import KeyRing, parse_keys
 from deployments.http.metrics import render_metrics
 from deployments.http.middleware import RequestContext
+from deployments.http.places import Places
 from deployments.http.problems import FieldsRefusedError, IdempotencyPendingError
 from deployments.http.prompts import ReadSegment, read_segment, to_prompt
+from deployments.http.queue_pace import QueuePace
 from deployments.http.room import require_room
 from deployments.http.schemas import (
     CleanupAnswer,
@@ -56,6 +58,7 @@ from storage.jobs import Job, Picture, ReservationState
 from storage.sweeper import remove_job
 
 VERSION = "0.1.0"
+FOLLOWERS = 192  # event streams of one replica: each keeps a request of it, and others need some too
 
 IdempotencyKey = Annotated[
     str | None,
@@ -133,7 +136,7 @@ def create_api(backend: Backend) -> FastAPI:
         per_minute=settings.rate_per_minute,
         burst=settings.rate_burst,
     )
-    problems.install(app)
+    problems.install(app, QueuePace(backend.jobs, settings.max_queued_jobs))
     if settings.cors_origins:
         # A preflight carries no key, so it is answered outside the guard.
         app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins.split(","), **CORS_OF_EACH)
@@ -299,6 +302,7 @@ def _add_workflow(app: FastAPI, backend: Backend) -> None:
 
 def _add_results(app: FastAPI, backend: Backend) -> None:
     work_dir_name = Path(backend.settings.work_dir).name
+    followers = Places(FOLLOWERS, "event streams")
 
     @app.get("/status/{job_id}", tags=["workflow"], responses=_refusals(404, 503))
     async def status(job_id: JobId, job: OwnJob) -> StatusAnswer:
@@ -308,7 +312,7 @@ def _add_results(app: FastAPI, backend: Backend) -> None:
     @app.get("/events/{job_id}", tags=["workflow"], responses={**_refusals(404, 503), **EVENT_DOCUMENTATION})
     async def events(job_id: JobId, job: OwnJob) -> Response:
         """The same as `/status`, as server-sent events on every change, until the job ends."""
-        return stream_events(backend, job.id, work_dir_name)
+        return stream_events(backend, job.id, work_dir_name, followers)
 
     described: dict[str, Any] = {
         "tags": ["workflow"],

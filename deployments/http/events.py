@@ -10,8 +10,10 @@ from contextlib import aclosing
 from typing import Any
 
 from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from deployments.http.backend import Backend
+from deployments.http.places import Places
 from deployments.http.status import status_of
 from storage.errors import JobNotFound, StoreUnavailable
 from storage.jobs import JobState
@@ -36,13 +38,29 @@ EVENT_DOCUMENTATION: dict[int | str, dict[str, Any]] = {
 }
 
 
-def stream_events(backend: Backend, job_id: str, work_dir_name: str) -> StreamingResponse:
-    """The event stream of a job that was there a moment ago; it ends with an event `gone` if it goes."""
-    return StreamingResponse(
+class _PlacedStream(StreamingResponse):
+    """A stream that needs a place for as long as it is sent, however it ends."""
+
+    places: Places
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self.places.take():
+            await super().__call__(scope, receive, send)
+
+
+def stream_events(backend: Backend, job_id: str, work_dir_name: str, followers: Places) -> StreamingResponse:
+    """The event stream of a job that was there a moment ago; it ends with an event `gone` if it goes.
+
+    Raises:
+        StageUnavailableError: all of `followers` are taken; raised when the sending begins.
+    """
+    stream = _PlacedStream(
         _events(backend, job_id, work_dir_name),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
+    stream.places = followers
+    return stream
 
 
 async def _events(backend: Backend, job_id: str, work_dir_name: str) -> AsyncIterator[str]:

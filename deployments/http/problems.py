@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -17,6 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from deployments.http.queue_pace import QueuePace
 from deployments.http.schemas import Problem
 from engine.errors import MaskTooSmallError, PhotoError, PromptError
 from storage.errors import (
@@ -213,10 +215,18 @@ class ErrorAnswers:
             await answer(scope, receive, send)
 
 
-def install(app: FastAPI) -> None:
-    """Answer every error of `app` by the table."""
+def install(app: FastAPI, queue_pace: QueuePace) -> None:
+    """Answer every error of `app` by the table; `queue_pace` says how long a full queue stays full."""
+
+    async def answer_queue_full(request: Request, error: Exception) -> Response:
+        response = await _answer_known(request, error)
+        with suppress(StoreUnavailable):
+            response.headers["Retry-After"] = str(await queue_pace.retry_after_s())
+        return response
+
     for kind in TABLE:
         app.add_exception_handler(kind, _answer_known)
+    app.add_exception_handler(QueueFull, answer_queue_full)
     app.add_exception_handler(RequestValidationError, _answer_validation)
     app.add_exception_handler(HTTPException, _answer_http)
     app.add_middleware(ErrorAnswers)

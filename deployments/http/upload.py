@@ -20,7 +20,7 @@ from deployments.http.problems import FieldsRefusedError, UploadRefusedError
 from storage.errors import StoreFull
 
 FORM_OVERHEAD_BYTES = 16_384  # boundaries and headers around the file
-FLUSH_BYTES = 1 << 20
+FLUSH_BYTES = 1 << 18  # held by each upload at once
 
 
 async def receive_file(request: Request, target: Path, *, max_bytes: int) -> int:
