@@ -3,6 +3,8 @@
 # check   format, lint, types, import rules
 # fuzz    send hostile requests and pictures to a service of its own
 # chaos   kill, stall and fill while jobs run; prove that none is lost (12 minutes)
+# soak    half an hour of mixed load: does anything grow?
+# overload  ten times the load that the machine can serve
 # bench   measure the stages of one job on this machine
 
 SHELL := bash
@@ -13,7 +15,7 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: serve test check fuzz chaos bench figure clean help
+.PHONY: serve test check fuzz chaos soak overload bench figure clean help
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -36,6 +38,12 @@ fuzz: $(STAMP)
 
 chaos: $(STAMP)
 	@$(PY) -m trials.chaos
+
+soak: $(STAMP)
+	@$(PY) -m trials.soak
+
+overload: $(STAMP)
+	@$(PY) -m trials.overload
 
 bench: $(STAMP)
 	@$(PY) -m benchmarks.stages

@@ -169,7 +169,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--seconds", type=float, default=1800, help="length (default 1800)")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--out", type=Path, default=Path("soak"), help="folder of soak.csv and soak.svg")
+    parser.add_argument("--out", type=Path, default=Path("runs/soak"), help="folder of soak.csv and soak.svg")
     options = parser.parse_args(arguments)
     ttl_s = min(120.0, max(10.0, options.seconds / 15))
     settings = {"JOB_TTL_S": f"{ttl_s:g}", "EMBEDDING_TTL_S": f"{ttl_s:g}"}

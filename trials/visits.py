@@ -11,7 +11,7 @@ import random
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,7 +54,17 @@ class Tally:
 class Visitor:
     """Makes visits to one service; each with choices of its own, drawn from its seed."""
 
-    def __init__(self, url: str, tally: Tally, key: str | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        tally: Tally,
+        *,
+        key: str | None = None,
+        sizes: Sequence[tuple[int, int]] = SIZES,
+        abandoned: float = 0.2,
+    ) -> None:
+        """`sizes` of the pictures, px; `abandoned`: the share of jobs that are left to expire."""
+        self._sizes, self._abandoned = sizes, abandoned
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=32)
         self._api = httpx.Client(base_url=url, timeout=60, headers=headers, limits=limits)
@@ -91,8 +101,8 @@ class Visitor:
         assert answer.status_code in expect, f"{name} answers {answer.status_code}: {answer.text[:200]}"
         return answer
 
-    def _upload(self, rng: random.Random, largest: int = len(SIZES)) -> str:
-        width, height = rng.choice(SIZES[:largest])
+    def _upload(self, rng: random.Random) -> str:
+        width, height = rng.choice(self._sizes)
         # Half of the pictures come again, so that embeddings are found as well as made.
         seed = rng.randrange(12) if rng.random() < 0.5 else rng.randrange(1 << 30)
         data = photo(width, height, rng.choice(FORMATS), seed)
@@ -142,8 +152,7 @@ class Visitor:
             self._call("archive", "GET", f"/download/{job_id}/archive.zip", (200,))
 
     def _leave(self, rng: random.Random, job_id: str) -> None:
-        # The rest is left to expire.
-        if rng.random() < 0.8:
+        if rng.random() >= self._abandoned:
             self._call("cleanup", "DELETE", f"/cleanup/{job_id}", (200,))
 
     def _whole_job(self, rng: random.Random) -> None:
@@ -174,7 +183,7 @@ class Visitor:
         self._call("status", "GET", f"/status/{job_id}", (404,))
 
     def _again(self, rng: random.Random) -> None:
-        job_id = self._upload(rng, largest=2)
+        job_id = self._upload(rng)
         self._segment(job_id, 1)
         self._wait(rng, job_id)
         self._segment(job_id, 2, outputs=["cropped"])
@@ -182,7 +191,7 @@ class Visitor:
         self._leave(rng, job_id)
 
     def _refused_upload(self, rng: random.Random) -> None:
-        good = photo(*rng.choice(SIZES), "PNG")
-        data = rng.choice((b"no picture at all", b"", good[: rng.randrange(40, len(good))]))
+        good = photo(*rng.choice(self._sizes), "PNG")
+        data = rng.choice((b"no picture at all", b"", good[: rng.randrange(40, len(good) // 2)]))
         answer = self._call("refused", "POST", "/upload", (400,), files={"file": ("photo", data)})
         assert answer.json()["detail"].startswith("Upload failed: "), answer.text
