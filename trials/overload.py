@@ -124,7 +124,7 @@ class Client:
 
 def overload(service: Service, *, limit: int, seconds: float) -> Overload:
     """Measure `service`, whose queue holds `limit` jobs, then offer it ten times that for `seconds`."""
-    seen = Overload(limit)
+    seen, before = Overload(limit), _job_folders(service)
     client, course = Client(service.url, seen), Course()
     with client.api:
         seen.capacity = _capacity(client, seconds=min(60.0, seconds / 3))
@@ -139,9 +139,14 @@ def overload(service: Service, *, limit: int, seconds: float) -> Overload:
         seen.grown_mib = _growth(course)
         seen.back_s = _time_to_normal(client)
         _check_kept(client, seen)
-        folders = {path.name for path in service.work_dir.iterdir() if len(path.name) == 32}
-        seen.strays = len(folders - set(seen.kept))
+        seen.strays = len(_job_folders(service) - before - set(seen.kept))
+        for job_id in seen.kept:
+            client.api.delete(f"/cleanup/{job_id}")
     return seen
+
+
+def _job_folders(service: Service) -> set[str]:
+    return {path.name for path in service.work_dir.iterdir() if len(path.name) == 32}
 
 
 def _capacity(client: Client, seconds: float) -> float:

@@ -14,6 +14,8 @@ from PIL import Image
 # Where the objects' middles are, as fractions of width and height.
 OBJECTS = ((0.30, 0.40), (0.70, 0.55), (0.45, 0.80))
 
+SCENES = 12
+
 
 def scene(width: int, height: int, seed: int = 0) -> np.ndarray:
     """uint8 [height, width, 3], sRGB: three objects of different colours around OBJECTS."""
@@ -28,14 +30,25 @@ def scene(width: int, height: int, seed: int = 0) -> np.ndarray:
     return np.clip(picture + rng.normal(0, 3, picture.shape), 0, 255).astype(np.uint8)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=80)
+def _base(width: int, height: int, seed: int) -> np.ndarray:
+    return scene(width, height, seed)
+
+
+@lru_cache(maxsize=256)
+def repeated_photo(width: int, height: int, kind: str, seed: int) -> bytes:
+    """As `photo`, drawn and encoded once."""
+    return photo(width, height, kind, seed)
+
+
 def photo(width: int, height: int, kind: str = "JPEG", seed: int = 0) -> bytes:
-    """An encoded `scene`; `kind` is Pillow's name of the format."""
+    """An encoded `scene` that differs from that of every other seed; `kind` is Pillow's name of the format.
+
+    Only a small mark is new, and little is spent on encoding: the trial must not slow down what it measures.
+    """
+    pixels = _base(width, height, seed % SCENES).copy()
+    pixels[:8, :16] = np.random.default_rng(seed).integers(0, 256, (8, 16, 3))
     buffer = io.BytesIO()
-    Image.fromarray(scene(width, height, seed)).save(buffer, kind)
+    options = {"PNG": {"compress_level": 1}, "WEBP": {"method": 0}}
+    Image.fromarray(pixels).save(buffer, kind, **options.get(kind, {}))
     return buffer.getvalue()
-
-
-def points(count: int, width: int, height: int) -> list[list[int]]:
-    """Taps on `count` of the objects of a picture of this size, xy pixels."""
-    return [[int(across * width), int(down * height)] for across, down in OBJECTS[:count]]

@@ -17,7 +17,7 @@ from typing import Any
 
 import httpx
 
-from trials.scenes import OBJECTS, photo
+from trials.scenes import OBJECTS, SCENES, photo, repeated_photo
 
 SIZES = ((320, 240), (640, 480), (1024, 768), (1600, 1200), (480, 800))
 FORMATS = ("JPEG", "JPEG", "PNG", "WEBP")
@@ -104,8 +104,11 @@ class Visitor:
     def _upload(self, rng: random.Random) -> str:
         width, height = rng.choice(self._sizes)
         # Half of the pictures come again, so that embeddings are found as well as made.
-        seed = rng.randrange(12) if rng.random() < 0.5 else rng.randrange(1 << 30)
-        data = photo(width, height, rng.choice(FORMATS), seed)
+        kind = rng.choice(FORMATS)
+        if rng.random() < 0.5:
+            data = repeated_photo(width, height, kind, rng.randrange(SCENES))
+        else:
+            data = photo(width, height, kind, rng.randrange(SCENES, 1 << 30))
         files = {"file": ("photo", data)}
         return str(self._call("upload", "POST", "/upload", (200,), files=files).json()["job_id"])
 
@@ -191,7 +194,7 @@ class Visitor:
         self._leave(rng, job_id)
 
     def _refused_upload(self, rng: random.Random) -> None:
-        good = photo(*rng.choice(self._sizes), "PNG")
+        good = repeated_photo(*rng.choice(self._sizes), "PNG", 0)
         data = rng.choice((b"no picture at all", b"", good[: rng.randrange(40, len(good) // 2)]))
         answer = self._call("refused", "POST", "/upload", (400,), files={"file": ("photo", data)})
         assert answer.json()["detail"].startswith("Upload failed: "), answer.text
