@@ -316,6 +316,9 @@ def _ray(settings: Settings) -> Iterator[None]:
     os.environ.setdefault("RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S", "1")
     os.environ.setdefault("RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S", "2")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Ray keeps six files of 512 MiB of each process's log; three of 64 MiB are some weeks of a busy service.
+    os.environ.setdefault("RAY_ROTATION_MAX_BYTES", str(64 << 20))
+    os.environ.setdefault("RAY_ROTATION_BACKUP_COUNT", "2")
     # Ray starts its workers at niceness 15: on a busy laptop that made every stage wait for the rest.
     os.environ.setdefault("RAY_worker_niceness", "0")
     os.environ.update(settings.as_environment())
