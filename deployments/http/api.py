@@ -109,7 +109,11 @@ def _refusals(*codes: int) -> dict[int | str, dict[str, Any]]:
     schema = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
     retry = {"Retry-After": {"required": True, "schema": {"type": "integer", "minimum": 1}}}
     return {
-        code: {"description": meaning[code], "content": schema, **({"headers": retry} if code == 503 else {})}
+        code: {
+            "description": meaning[code],
+            "content": schema,
+            **({"headers": retry} if code in (429, 503) else {}),
+        }
         for code in codes
     }
 
