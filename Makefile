@@ -34,6 +34,7 @@ check: $(STAMP)
 
 fuzz: $(STAMP)
 	@$(PY) -m trials.api
+	@$(PY) -m trials.api --with-key --cases 500
 	@$(PY) -m trials.pictures
 
 chaos: $(STAMP)

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import secrets
 import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import httpx
 import schemathesis
@@ -186,16 +186,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=900, help="longest time (default 900)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--url", help="a running service; default: one is started")
-    parser.add_argument("--key", help="API key to send as bearer token")
+    parser.add_argument("--key", help="API key to send as bearer token to --url")
+    parser.add_argument(
+        "--with-key", action="store_true", help="start the service with an API key, and use it"
+    )
     options = parser.parse_args(arguments)
     with contextlib.ExitStack() as stack:
-        url = options.url
+        url, key = options.url, options.key
         if url is None:
-            settings: dict[str, Any] = {"MAX_UPLOAD_MB": "2", "MAX_PIXELS": "4000000", "MAX_OBJECTS": "8"}
-            if options.key:
-                settings["API_KEYS"] = options.key
+            settings = {"MAX_UPLOAD_MB": "2", "MAX_PIXELS": "4000000", "MAX_OBJECTS": "8"}
+            if options.with_key:
+                settings["API_KEYS"] = key = secrets.token_urlsafe(32)
             url = stack.enter_context(running_service(settings)).url
-        outcome = fuzz(url, cases=options.cases, seconds=options.seconds, seed=options.seed, key=options.key)
+        outcome = fuzz(url, cases=options.cases, seconds=options.seconds, seed=options.seed, key=key)
     report(outcome)
     return 1 if outcome.failures or outcome.errors or outcome.cases < options.cases else 0
 
