@@ -316,6 +316,8 @@ def _ray(settings: Settings) -> Iterator[None]:
     os.environ.setdefault("RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S", "1")
     os.environ.setdefault("RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S", "2")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # glibc gives each of some forty threads an arena of its own, and what is freed in one stays there.
+    os.environ.setdefault("MALLOC_ARENA_MAX", "2")
     # Ray keeps six files of 512 MiB of each process's log; three of 64 MiB are some weeks of a busy service.
     os.environ.setdefault("RAY_ROTATION_MAX_BYTES", str(64 << 20))
     os.environ.setdefault("RAY_ROTATION_BACKUP_COUNT", "2")

@@ -39,7 +39,7 @@ class ImageEncoder:
     def __init__(self, settings: Settings) -> None:
         self._network = load_encoder(settings)
         self._files = SharedFolder(settings.work_dir)
-        self._pictures = PictureReader(self._files, max_bytes=64 << 20)
+        self._pictures = PictureReader(self._files)
         self._kept: OrderedDict[str, ImageEmbedding] = OrderedDict()
         self._running: dict[str, asyncio.Task[tuple[ImageEmbedding, int]]] = {}
 

@@ -17,7 +17,7 @@ from storage.files import FileStore
 class PictureReader:
     """Reads `original.png` of jobs; keeps the pixels of the last few, at most `max_bytes` of them."""
 
-    def __init__(self, files: FileStore, max_bytes: int = 256 << 20) -> None:
+    def __init__(self, files: FileStore, max_bytes: int = 64 << 20) -> None:
         self._files = files
         self._max_bytes = max_bytes
         self._kept: OrderedDict[str, RgbImage] = OrderedDict()

@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import psutil
@@ -23,6 +22,7 @@ _ROLES = (
     (re.compile(r"ray::ServeController"), "controller"),
     (re.compile(r"ray::(HTTP)?Proxy"), "proxy"),
     (re.compile(r"redis-server"), "redis"),
+    (re.compile(r"deployments\.sandbox_server"), "sandbox"),
     (re.compile(r"gcs_server"), "gcs"),
     (re.compile(r"raylet/raylet"), "raylet"),
 )
@@ -57,6 +57,8 @@ def samples(service: Service) -> Iterator[Sample]:
     for process in [service.process, *service.process.children(recursive=True)]:
         with suppress(psutil.NoSuchProcess, psutil.ZombieProcess, FileNotFoundError, ProcessLookupError):
             role = "launcher" if process == service.process else _role(process.pid)
+            if role == "sandbox" and _role(process.ppid()) == "sandbox":
+                continue  # lives for one picture
             if role is None:
                 continue
             fields = _status(process.pid)
@@ -70,7 +72,6 @@ def samples(service: Service) -> Iterator[Sample]:
             )
 
 
-@lru_cache(maxsize=4096)
 def _role(pid: int) -> str | None:
     words = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
     for pattern, name in _ROLES:
