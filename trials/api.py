@@ -118,7 +118,10 @@ def _config(
                 **{name: {"enabled": name in phases} for name in PHASES},
                 "stateful": {"enabled": "stateful" in phases, "max-steps": 6},
             },
-            "checks": {"not_a_server_error": {"expected-statuses": ["2xx", "3xx", "4xx", "503"]}},
+            "checks": {
+                "not_a_server_error": {"expected-statuses": ["2xx", "3xx", "4xx", "503"]},
+                "missing_required_header": {"enabled": key is None},
+            },
             "operations": [
                 {"include-operation-id": ["segment", "preview"], "checks": prompts_may_not_fit},
                 {"include-operation-id": "events", "request-timeout": 3},
