@@ -24,11 +24,11 @@ def test_service_keeps_nothing_of_visits_that_cleaned_up(service: Service) -> No
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(visitor.visit, seeds))
 
-    visit(range(8))  # connections are opened and counters made
+    visit(range(6))  # connections are opened and counters made
     before, descriptors = stores(service, connection), {one.pid: one.descriptors for one in samples(service)}
-    visit(range(8, 22))
+    visit(range(6, 16))
     visitor.close()
-    assert not tally.faults and sum(tally.visits.values()) == 22, tally.faults
+    assert not tally.faults and sum(tally.visits.values()) == 16, tally.faults
 
     deadline = time.monotonic() + 20
     while True:
