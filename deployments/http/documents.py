@@ -8,7 +8,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import swagger_ui_bundle
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -148,7 +147,7 @@ DOCS_PAGE = """<!doctype html>
     <title>tapcut: API</title>
     <meta name="viewport" content="width=device-width, initial-scale=1">
     <link rel="stylesheet" href="/docs/assets/swagger-ui.css">
-    <link rel="icon" href="/docs/assets/favicon-32x32.png">
+    <link rel="icon" href="/docs/assets/favicon.png">
   </head>
   <body>
     <div id="swagger-ui"></div>
@@ -164,7 +163,7 @@ DOCS_START = "SwaggerUIBundle({ url: '/openapi.json', dom_id: '#swagger-ui', dee
 
 def install(app: FastAPI, *, needs_key: bool) -> None:
     """Add `/docs`, `/app/`, the problem schema and the answers of access control to `app`."""
-    app.mount("/docs/assets", _Files(directory=swagger_ui_bundle.swagger_ui_path, policy=DOCS_POLICY))
+    app.mount("/docs/assets", _Files(packages=[("fastapi_offline", "static")], policy=DOCS_POLICY))
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:

@@ -65,20 +65,51 @@ export function newIdempotencyKey() {
 }
 
 export class Api {
-  /** @param {URL} base address of the server; the page is served at `app/` below it */
-  constructor(base) {
+  /**
+   * @param {URL} base address of the server; the page is served at `app/` below it
+   * @param {import('./api_key.js').ApiKey} key
+   */
+  constructor(base, key) {
     this.base = base;
+    this.key = key;
+  }
+
+  /**
+   * Repeats a call with another key as long as the server refuses the one it carried and the user gives one.
+   * @template T
+   * @param {() => Promise<T>} call
+   * @returns {Promise<T>}
+   */
+  async #admitted(call) {
+    for (;;) {
+      const key = this.key.value;
+      try {
+        return await call();
+      } catch (error) {
+        const refused = error instanceof ApiError && error.status === 401;
+        if (!refused || !(await this.key.renew(key))) throw error;
+      }
+    }
   }
 
   /**
    * @param {string} path
-   * @param {RequestInit} [init]
+   * @param {RequestInit & {headers?: Record<string, string>}} [init]
    * @returns {Promise<Response>} a successful answer
    */
-  async #call(path, init = {}) {
+  #call(path, init = {}) {
+    return this.#admitted(() => this.#fetch(path, init));
+  }
+
+  /**
+   * @param {string} path
+   * @param {RequestInit & {headers?: Record<string, string>}} init
+   */
+  async #fetch(path, init) {
+    const headers = { ...init.headers, ...this.key.headers };
     let response;
     try {
-      response = await fetch(new URL(path, this.base), { cache: 'no-store', ...init });
+      response = await fetch(new URL(path, this.base), { cache: 'no-store', ...init, headers });
     } catch (error) {
       if (init.signal?.aborted) throw error;
       throw new NetworkError();
@@ -113,11 +144,32 @@ export class Api {
    * @param {AbortSignal} signal
    * @returns {Promise<import('./types.js').UploadAnswer>}
    */
-  upload(file, name, idempotencyKey, onProgress, signal) {
+  async upload(file, name, idempotencyKey, onProgress, signal) {
+    await this.#askForKeyFirst();
+    return this.#admitted(() => this.#send(file, name, idempotencyKey, onProgress, signal));
+  }
+
+  /** A server that refuses an upload may close the connection before the answer is read, so it is asked before. */
+  async #askForKeyFirst() {
+    if (this.key.value) return;
+    const { needsKey } = await this.health().catch(() => ({ needsKey: false }));
+    if (needsKey && !(await this.key.renew(null))) throw new ApiError(401, {});
+  }
+
+  /**
+   * @param {File | Blob} file
+   * @param {string} name
+   * @param {string} idempotencyKey
+   * @param {(fraction: number) => void} onProgress
+   * @param {AbortSignal} signal
+   * @returns {Promise<import('./types.js').UploadAnswer>}
+   */
+  #send(file, name, idempotencyKey, onProgress, signal) {
     return new Promise((resolve, reject) => {
       const request = new XMLHttpRequest();
       request.open('POST', new URL('upload', this.base));
-      request.setRequestHeader('Idempotency-Key', idempotencyKey);
+      const headers = { 'Idempotency-Key': idempotencyKey, ...this.key.headers };
+      for (const [header, value] of Object.entries(headers)) request.setRequestHeader(header, value);
       request.upload.onprogress = (event) => {
         if (event.lengthComputable) onProgress(event.loaded / event.total);
       };
@@ -183,17 +235,22 @@ export class Api {
   }
 
   /**
-   * Health, also while the server is not ready (503 with the same document).
-   * @returns {Promise<{ready: boolean, health: any}>}
+   * Health, also while the server is not ready (503 with the same document). Who has no key where one is needed
+   * is told the verdict alone.
+   * @returns {Promise<{ready: boolean, needsKey: boolean, health: any}>}
    */
   async health() {
-    let response;
+    /** @type {any} */
+    let health;
+    let ready = true;
     try {
-      response = await fetch(new URL('health', this.base), { cache: 'no-store' });
-    } catch {
-      throw new NetworkError();
+      health = parseJson(await (await this.#call('health')).text()) ?? {};
+    } catch (error) {
+      if (!(error instanceof ApiError && error.status >= 500)) throw error;
+      ready = false;
+      health = error.problem;
     }
-    return { ready: response.ok, health: parseJson(await response.text()) ?? {} };
+    return { ready, needsKey: 'status' in health && !('checkpoints' in health), health };
   }
 
   /**

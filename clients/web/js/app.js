@@ -1,9 +1,11 @@
 /** Brings the parts of the page together: who listens to whom. */
 
 import { Api, NetworkError } from './api.js';
+import { ApiKey } from './api_key.js';
 import { byId, make } from './dom.js';
 import { hintText } from './hints.js';
 import { watchIntake } from './intake.js';
+import { askForKey } from './key_dialog.js';
 import { jobInAddress, recallLast } from './memory.js';
 import { watchModels } from './models.js';
 import { hideNotice, say, showNotice } from './notices.js';
@@ -17,7 +19,8 @@ import { Session } from './session.js';
 import { Stage } from './stage/stage.js';
 import { Toolbar } from './toolbar.js';
 
-const api = new Api(new URL('../', document.baseURI));
+const key = new ApiKey(askForKey);
+const api = new Api(new URL('../', document.baseURI), key);
 const selection = new Selection();
 const previews = new Previews(api);
 const session = new Session(api, selection, previews);
@@ -133,7 +136,11 @@ byId('cut-out').addEventListener('click', () => session.run(['cropped']));
 byId('change-selection').addEventListener('click', () => session.edit());
 byId('start-over').addEventListener('click', () => session.startOver());
 byId('cancel-upload').addEventListener('click', () => session.startOver());
-byId('help-open').addEventListener('click', () => byId('help', HTMLDialogElement).showModal());
+byId('help-open').addEventListener('click', () => {
+  byId('forget-key').hidden = key.value === null;
+  byId('help', HTMLDialogElement).showModal();
+});
+byId('forget-key').addEventListener('click', () => key.forget());
 
 watchIntake(
   (file) => {
@@ -179,3 +186,4 @@ async function offerLast() {
   button.addEventListener('click', () => session.resume(last.jobId), { once: true });
 }
 watchModels(api);
+key.addEventListener('change', () => watchModels(api));

@@ -5,6 +5,8 @@
  */
 
 import { ApiError, NetworkError } from './api.js';
+import { pause } from './pause.js';
+import { quietly } from './retry.js';
 
 const POLL_MS = 1000;
 const OFFLINE_POLL_MS = 3000;
@@ -13,22 +15,6 @@ const SILENCE_MS = 4000;
 
 /** @param {JobStatus} status */
 const isOver = (status) => status.status === 'ready' || status.status === 'error';
-
-/** @param {number} ms @param {AbortSignal} signal */
-export function pause(ms, signal) {
-  return new Promise((resolve, reject) => {
-    const stop = () => {
-      clearTimeout(timer);
-      reject(new DOMException('Cancelled', 'AbortError'));
-    };
-    const timer = setTimeout(() => {
-      signal.removeEventListener('abort', stop);
-      resolve(undefined);
-    }, ms);
-    if (signal.aborted) stop();
-    else signal.addEventListener('abort', stop, { once: true });
-  });
-}
 
 /**
  * @param {import('./api.js').Api} api
@@ -49,7 +35,7 @@ export async function follow(api, jobId, signal, onStatus, onConnection) {
     onStatus(status);
     return status;
   };
-  const stream = followEvents(api, jobId, both, seen, last)
+  const stream = quietly(() => followEvents(api, jobId, both, seen, last), both)
     .catch((error) => {
       if (error instanceof ApiError && error.status === 404) throw error;
       return null;

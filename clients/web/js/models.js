@@ -43,7 +43,7 @@ export async function watchModels(api) {
  */
 async function refresh(api) {
   try {
-    const { ready, health } = await api.health();
+    const { ready, needsKey, health } = await api.health();
     if (!ready) {
       const degraded = health.status === 'degraded';
       const text = degraded
@@ -51,6 +51,10 @@ async function refresh(api) {
         : 'The server is loading its models. Pictures can be opened in a moment.';
       show('waiting', degraded ? 'Not ready' : 'Starting…', text, []);
       return true;
+    }
+    if (needsKey) {
+      show('waiting', 'Needs a key', 'This server asks for a key as soon as you open a picture.', []);
+      return false;
     }
     const checkpoints = health.checkpoints ?? {};
     const entries = typeof checkpoints === 'string' ? [['all', checkpoints]] : Object.entries(checkpoints);

@@ -11,7 +11,7 @@
  */
 
 import { ApiError, NetworkError } from './api.js';
-import { pause } from './follow.js';
+import { pause } from './pause.js';
 
 /** At most one hover request in this time, and never two under way. */
 const HOVER_EVERY_MS = 120;
@@ -197,7 +197,8 @@ export class Previews extends EventTarget {
       } catch (error) {
         this.hovered = null;
         if (error instanceof NetworkError || (error instanceof ApiError && error.status !== 422)) {
-          await new Promise((resolve) => setTimeout(resolve, 2000));
+          const wait = error instanceof ApiError ? (error.retryAfterS ?? 2) : 2;
+          await new Promise((resolve) => setTimeout(resolve, Math.min(wait, 30) * 1000));
         }
       }
       const rest = HOVER_EVERY_MS - (performance.now() - started);

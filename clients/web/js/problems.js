@@ -10,8 +10,7 @@ import { ApiError, NetworkError } from './api.js';
 /** @type {Record<number, string>} */
 const ADVICE = {
   400: 'Try another picture: JPEG, PNG and WebP always work.',
-  401: 'This server asks for a key. Ask whoever runs it.',
-  403: 'This server asks for another key. Ask whoever runs it.',
+  401: 'Whoever runs it gives you one.',
   404: 'Pictures are kept for a limited time. Open it again to start afresh.',
   409: 'It is still working on your last request. Wait for it to finish.',
   413: 'Make the picture smaller and try again.',
@@ -36,7 +35,7 @@ export function explain(error) {
     const reference = error.status >= 500 && error.problem.request_id ? ` (${error.problem.request_id})` : '';
     const gone = error.status === 404;
     return {
-      text: gone ? 'This picture is no longer on the server.' : plain(error.message) + reference,
+      text: gone ? 'This picture is no longer on the server.' : inWords(error) + reference,
       advice: ADVICE[error.status] ?? 'Try again. If it happens again, open the picture anew.',
       gone,
     };
@@ -58,6 +57,11 @@ export function explainJob(error) {
       : 'Try again. If it fails again, change the selection.',
     gone: false,
   };
+}
+
+/** @param {ApiError} error */
+function inWords(error) {
+  return error.status === 401 ? 'This server asks for a key.' : plain(error.message);
 }
 
 /**

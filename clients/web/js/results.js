@@ -8,6 +8,7 @@
 
 import { showComparison, sweep } from './compare.js';
 import { byId, icon, make, saveAs } from './dom.js';
+import { quietly } from './retry.js';
 
 /** @type {Record<View, string>} */
 const TITLES = { removed: 'Removed', cutouts: 'Cut out' };
@@ -69,7 +70,8 @@ export class Results extends EventTarget {
 
   /** @param {string} file @returns {Promise<Shown>} */
   async #fetch(file) {
-    const blob = await this.api.file(this.jobId, file);
+    const { jobId } = this;
+    const blob = await quietly(() => this.api.file(jobId, file));
     const cutout = file.startsWith('cropped');
     const number = numberOf(file) + 1;
     const extension = EXTENSIONS[blob.type] ?? 'png';
@@ -176,7 +178,7 @@ export class Results extends EventTarget {
 
   async #saveAll() {
     try {
-      saveAs(await this.api.file(this.jobId, 'archive.zip'), `${this.stem}-tapcut.zip`);
+      saveAs(await quietly(() => this.api.file(this.jobId, 'archive.zip')), `${this.stem}-tapcut.zip`);
     } catch (error) {
       this.onError(error);
     }

@@ -1,27 +1,29 @@
 /** Repeats a request that the server asked to repeat later (429, 503), or that was cut off. */
 
 import { ApiError, NetworkError } from './api.js';
-import { pause } from './follow.js';
+import { pause } from './pause.js';
 
 const MAX_ATTEMPTS = 8;
 const DEFAULT_WAIT_S = 3;
 const MAX_WAIT_S = 120;
+const CUT_OFFS = 2;
 
 /**
  * @template T
  * @param {() => Promise<T>} request must be safe to repeat
  * @param {AbortSignal} signal
  * @param {(secondsLeft: number, error: ApiError | NetworkError) => void} onWait each second of the wait
+ * @param {number} [cutOffs] how often it may be cut off before that is an error
  * @returns {Promise<T>}
  * @throws the last error, when it is no use trying again
  */
-export async function withRetries(request, signal, onWait) {
+export async function withRetries(request, signal, onWait, cutOffs = CUT_OFFS) {
   for (let attempt = 1; ; attempt += 1) {
     try {
       return await request();
     } catch (error) {
       const busy = error instanceof ApiError && (error.status === 429 || error.status === 503);
-      const cutOff = error instanceof NetworkError && navigator.onLine && attempt < 3;
+      const cutOff = error instanceof NetworkError && navigator.onLine && attempt <= cutOffs;
       if (!(busy || cutOff) || attempt >= MAX_ATTEMPTS) throw error;
       const asked = busy ? error.retryAfterS : null;
       if (asked !== null && asked > MAX_WAIT_S) throw error;
@@ -34,10 +36,22 @@ export async function withRetries(request, signal, onWait) {
 }
 
 /**
+ * Asked again while the server is busy, without telling the user.
+ * @template T
+ * @param {() => Promise<T>} request
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<T>}
+ */
+export function quietly(request, signal = new AbortController().signal) {
+  return withRetries(request, signal, () => {}, 0);
+}
+
+/**
  * @param {number} secondsLeft
  * @param {Error} error
  */
 export function waitText(secondsLeft, error) {
-  const why = error instanceof ApiError ? 'The server is busy.' : 'The connection broke.';
+  const often = error instanceof ApiError && error.status === 429;
+  const why = often ? 'Too many requests at once.' : error instanceof ApiError ? 'The server is busy.' : 'The connection broke.';
   return `${why} Trying again in ${secondsLeft} s`;
 }

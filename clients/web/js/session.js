@@ -14,6 +14,7 @@ import { maskPng } from './mask_raster.js';
 import { forget, recall, remember, setJobInAddress } from './memory.js';
 import { openPicture } from './opened_picture.js';
 import { explain, explainJob } from './problems.js';
+import { quietly } from './retry.js';
 import { followJob, runJob } from './run_job.js';
 import { sendPicture } from './send_picture.js';
 
@@ -70,7 +71,7 @@ export class Session extends EventTarget {
     const { signal } = this.#abort;
     const known = recall(jobId);
     try {
-      const status = await this.api.status(jobId, signal);
+      const status = await quietly(() => this.api.status(jobId, signal), signal);
       this.name = known?.name ?? 'picture';
       this.view = known?.view ?? 'removed';
       await this.#enter(jobId, signal);
@@ -146,7 +147,7 @@ export class Session extends EventTarget {
    * @param {AbortSignal} signal
    */
   async #enter(jobId, signal) {
-    const original = await openPicture(await this.api.file(jobId, 'original.png', signal));
+    const original = await openPicture(await quietly(() => this.api.file(jobId, 'original.png', signal), signal));
     if (signal.aborted) {
       URL.revokeObjectURL(original.url);
       throw new DOMException('Cancelled', 'AbortError');
