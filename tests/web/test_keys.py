@@ -231,7 +231,8 @@ def test_page_waits_as_long_as_a_429_says_and_comes_through(
     expect(editor.page.locator("#notice")).to_be_empty()
     assert any("/segment" in path for path, _, _ in refused)
     assert any("/download/" in path for path, _, _ in refused)
-    for path, at, wait in refused:
+    # A tap is asked for at once, also where hovering over the same place has just been refused.
+    for path, at, wait in (one for one in refused if "/preview" not in one[0]):
         later = [moment - at for same, moment in repeated if same == path and moment > at]
         assert later and later[0] >= wait - 0.1, (path, wait, later)
 
