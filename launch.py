@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import secrets
 import select
 import signal
 import socket
@@ -34,6 +35,10 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent
 START_TIMEOUT_S = 300.0
 WATCH_S, SLOWEST_WATCH_S = 0.2, 3.0  # how often the watched processes are looked at
+EDGE_SETTINGS = (
+    *("MAX_UPLOAD_MB", "MAX_JSON_MB", "HEAD_TIMEOUT_S", "BODY_SILENCE_S", "BODY_TIMEOUT_S"),
+    "CORS_ORIGINS",
+)
 
 
 class LaunchError(Exception):
@@ -324,6 +329,13 @@ def _ray(settings: Settings) -> Iterator[None]:
     # Ray starts its workers at niceness 15: on a busy laptop that made every stage wait for the rest.
     os.environ.setdefault("RAY_worker_niceness", "0")
     os.environ.update(settings.as_environment())
+    # The HTTP proxy is Serve's own process: it reads its limits from the environment.
+    os.environ.setdefault("RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH", "deployments.http.edge.edge_of_proxy")
+    for name in EDGE_SETTINGS:
+        os.environ[name] = str(settings.as_args()[name])
+    # Ray's name for it: one machine only. Its address is then 127.0.0.1, and most of its ports listen there.
+    os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    _require_ray_token(settings.work_dir / ".ray_token")
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     say("starting Ray")
     import ray
@@ -351,6 +363,18 @@ def _ray(settings: Settings) -> Iterator[None]:
         raise
     serve.shutdown()
     ray.shutdown()
+
+
+def _require_ray_token(path: Path) -> None:
+    # Whoever reaches Ray's ports and knows the token runs code here. Ray's own token file is readable
+    # by every user of the machine and never changes; this one is new with every start.
+    os.environ["RAY_AUTH_MODE"] = "token"
+    if "RAY_AUTH_TOKEN" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ:
+        return
+    path.unlink(missing_ok=True)
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(secrets.token_hex(32))
+    os.environ["RAY_AUTH_TOKEN_PATH"] = str(path)
 
 
 def _deploy(settings: Settings, config_path: Path) -> int:

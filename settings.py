@@ -56,6 +56,18 @@ class Settings(BaseSettings):
         description="Longest side of `original.png`, px; larger uploads are scaled down to it.",
     )
     max_upload_mb: float = Field(50, gt=0, le=2048, description="Largest upload, MB (10^6 bytes).")
+    max_json_mb: float = Field(
+        16, gt=0, le=256, description="Largest body of any other call, MB; objects' own masks are in it."
+    )
+    head_timeout_s: float = Field(
+        10, gt=0, le=600, description="Longest that a request's line and headers may take to arrive, s."
+    )
+    body_silence_s: float = Field(
+        15, gt=0, le=600, description="Longest pause in an arriving body, s; then it is refused."
+    )
+    body_timeout_s: float = Field(
+        120, gt=0, le=3600, description="Longest that a whole body may take to arrive, s."
+    )
     max_pixels: int = Field(
         64_000_000, ge=1024, description="Largest upload, pixels, read from the header before decoding."
     )

@@ -27,6 +27,7 @@ from engine.photo_colour import convert_to_srgb, flatten_to_base
 from engine.photo_format import ACCEPTED_FORMATS, describe_refused, format_label
 from engine.types import MaskRegion, PixelBox, RgbImage
 
+MAX_SCANS = 1000  # of a JPEG; encoders write at most a few dozen, a phone's file several pictures
 _ORIENTATION_TAG = 0x0112
 _TRANSPOSITIONS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -74,6 +75,8 @@ def read_photo(data: bytes | Path, *, max_pixels: int, max_side: int) -> Photo:
         with _open(source, ACCEPTED_FORMATS) as opened:
             width, height = opened.size
             _refuse_too_many_pixels(width, height, max_pixels)
+            if opened.format in ("JPEG", "MPO"):
+                _refuse_too_many_scans(source)
             notes = [] if not _is_animated(opened) else ["first frame of an animation"]
             target = _fit(width, height, max_side)
             # Lets the JPEG decoder skip work: it halves while still twice as large as needed, to
@@ -176,6 +179,18 @@ def _refuse_too_many_pixels(width: int, height: int, max_pixels: int) -> None:
         raise PhotoError(
             f"Invalid image data: {width} x {height} is {width * height / 1e6:.1f} megapixels, "
             f"more than the limit of {max_pixels / 1e6:.1f}; send a smaller version"
+        )
+
+
+def _refuse_too_many_scans(source: BinaryIO) -> None:
+    # Each scan of a progressive JPEG is a pass over the whole picture, and may be ten bytes long. Within a
+    # scan the marker cannot occur.
+    source.seek(0)
+    scans = source.read().count(b"\xff\xda")
+    if scans > MAX_SCANS:
+        raise PhotoError(
+            f"Invalid image data: the JPEG has {scans} scans, more than the limit of {MAX_SCANS}; "
+            "send a re-saved version"
         )
 
 

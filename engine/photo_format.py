@@ -34,6 +34,7 @@ _REFUSED = (
     (0, b"MM\x00+", "TIFF"),
     (0, b"BM", "BMP"),
     (0, b"%PDF", "PDF"),
+    (0, b"%!PS", "EPS"),
     (0, b"8BPS", "Photoshop"),
     (0, b"\x00\x00\x01\x00", "ICO"),
     (0, b"\x00\x00\x00\x0cjP  ", "JPEG 2000"),

@@ -24,6 +24,7 @@ from deployments.http.access import AccessGuard, OwnJob, is_keyed, job_route, ow
 from deployments.http.backend import Backend
 from deployments.http.callbacks import read_callback, webhook_documentation
 from deployments.http.downloads import send_file
+from deployments.http.edge import Edge, EdgeLimits
 from deployments.http.events import EVENT_DOCUMENTATION, stream_events
 from deployments.http.health import check_health
 from deployments.http.idempotency import HOLD_S, kept_reserved
@@ -100,7 +101,9 @@ def _refusals(*codes: int) -> dict[int | str, dict[str, Any]]:
     meaning = {
         400: "Not a picture that can be worked on; `detail` says why.",
         404: "Unknown, expired or deleted job, or unknown file.",
+        408: "The body came too slowly.",
         409: "The job is being processed.",
+        413: "The body is larger than MAX_JSON_MB.",
         429: "Over what one key may ask for: nothing was accepted; see `Retry-After`.",
         416: "The requested range lies outside the file.",
         422: "A field is unknown, malformed or does not fit the picture; `errors` names each.",
@@ -145,6 +148,7 @@ def create_api(backend: Backend) -> FastAPI:
         # A preflight carries no key, so it is answered outside the guard.
         app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins.split(","), **CORS_OF_EACH)
     app.add_middleware(RequestContext)
+    app.add_middleware(Edge, limits=EdgeLimits.of(settings), at_socket=False)
     documents.install(app, needs_key=bool(keys))
     _add_workflow(app, backend)
     _add_results(app, backend)
@@ -169,7 +173,7 @@ def _add_workflow(app: FastAPI, backend: Backend) -> None:
     @app.post(
         "/upload",
         tags=["workflow"],
-        responses=_refusals(400, 409, 422, 503),
+        responses=_refusals(400, 408, 409, 422, 503),
         openapi_extra=documents.UPLOAD_BODY,
     )
     async def upload(request: Request, idempotency_key: IdempotencyKey = None) -> UploadAnswer:
@@ -290,7 +294,10 @@ def _add_workflow(app: FastAPI, backend: Backend) -> None:
     @app.post(
         "/preview",
         tags=["workflow"],
-        responses={**_refusals(404, 422, 503), 200: {"model": PreviewAnswer, "content": {"image/png": {}}}},
+        responses={
+            **_refusals(404, 408, 413, 422, 503),
+            200: {"model": PreviewAnswer, "content": {"image/png": {}}},
+        },
         response_model=PreviewAnswer,
     )
     async def preview(request: Request, job: OwnJob, body: PreviewBody) -> Response:

@@ -1,6 +1,7 @@
 import io
 import pickle
 import struct
+import time
 import zlib
 
 import numpy as np
@@ -312,6 +313,22 @@ def test_unsupported_format_is_named(kind: str) -> None:
 def test_svg_is_named_as_unsupported(data: bytes) -> None:
     with pytest.raises(PhotoError, match="SVG"):
         read(data)
+
+
+def test_eps_is_named_as_unsupported() -> None:
+    with pytest.raises(PhotoError, match="EPS is not supported"):
+        read(b"%!PS-Adobe-3.0 EPSF-3.0")
+
+
+def test_jpeg_of_thousands_of_scans_is_refused_before_decoding() -> None:
+    buffer = io.BytesIO()
+    Image.new("L", (4000, 4000), 90).save(buffer, "JPEG", progressive=True)
+    data = buffer.getvalue()
+    scan = data[data.rindex(b"\xff\xda") : -2]
+    began = time.monotonic()
+    with pytest.raises(PhotoError, match=r"has \d+ scans, more than the limit of 1000"):
+        read(data[:-2] + scan * 5000 + b"\xff\xd9")
+    assert time.monotonic() - began < 1
 
 
 def test_photo_is_read_from_a_path(tmp_path) -> None:
