@@ -5,6 +5,7 @@
 # chaos   kill, stall and fill while jobs run; prove that none is lost (12 minutes)
 # soak    half an hour of mixed load: does anything grow?
 # overload  ten times the load that the machine can serve
+# doctor  say whether this machine is fit to serve, and what mends it
 # bench   measure the stages of one job on this machine
 
 SHELL := bash
@@ -15,7 +16,7 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: serve test check fuzz chaos soak overload bench figure clean help
+.PHONY: serve test check doctor fuzz chaos soak overload bench figure clean help
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -45,6 +46,9 @@ soak: $(STAMP)
 
 overload: $(STAMP)
 	@$(PY) -m trials.overload
+
+doctor: $(STAMP)
+	@$(PY) -m doctor
 
 bench: $(STAMP)
 	@$(PY) -m benchmarks.stages

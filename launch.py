@@ -104,6 +104,11 @@ def say(line: str) -> None:
     print(f"tapcut: {line}", flush=True)
 
 
+def command() -> None:
+    """Serve on this machine until Ctrl-C; the same as `make serve`."""
+    raise SystemExit(main([]))
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Serve until interrupted. Answers the exit code."""
     parser = argparse.ArgumentParser(prog="make serve", description="Serve tapcut on this machine.")
