@@ -62,6 +62,8 @@ def samples(service: Service) -> Iterator[Sample]:
             if role is None:
                 continue
             fields = _status(process.pid)
+            if "VmRSS" not in fields:
+                continue  # it is ending: its memory is gone already
             yield Sample(
                 role=role,
                 pid=process.pid,

@@ -58,6 +58,7 @@ class Sampler:
         self._redis = redis_of(service)
         self._stop = threading.Event()
         self._started = time.monotonic()
+        self._failure: Exception | None = None
         self._thread = threading.Thread(target=self._run)
 
     def __enter__(self) -> Sampler:
@@ -68,12 +69,17 @@ class Sampler:
         self._stop.set()
         self._thread.join()
         self._redis.close()
+        if self._failure is not None:
+            raise RuntimeError("the sampling ended before the run") from self._failure
 
     def _run(self) -> None:
-        while True:
-            self.sample()
-            if self._stop.wait(self._every_s):
-                return
+        try:
+            while True:
+                self.sample()
+                if self._stop.wait(self._every_s):
+                    return
+        except Exception as error:
+            self._failure = error
 
     def sample(self) -> None:
         """Take one sample of everything."""
