@@ -348,6 +348,7 @@ def _ray(settings: Settings) -> Iterator[None]:
 
     # The processes share the machine's cores; what runs where is set in the serve config.
     ray.init(
+        address="local",  # also beside a cluster that somebody else has started on this machine
         num_cpus=max(2, os.cpu_count() or 2),
         include_dashboard=False,
         _node_ip_address="127.0.0.1",
