@@ -9,16 +9,19 @@ from __future__ import annotations
 import errno
 import io
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-from PIL import Image
+from PIL import AvifImagePlugin, Image
 
 from engine.encoding import encode_png
 from engine.errors import PhotoError
 from engine.photo import picture_digest, read_mask, read_photo
+
+DECODER_THREADS = 2
 
 
 def take_photo(upload: str, target: str, max_pixels: int, max_side: int) -> dict[str, Any]:
@@ -62,6 +65,12 @@ def warm_up() -> None:
     """Load decoders and encoder before the first fork, without starting a thread."""
     cv2.setNumThreads(1)
     Image.init()
+    # A thread's stack counts as its memory: on a machine of 64 cores as much as a picture.
+    AvifImagePlugin.DEFAULT_MAX_THREADS = DECODER_THREADS
+    with suppress(ImportError):
+        import pillow_heif
+
+        pillow_heif.options.DECODE_THREADS = DECODER_THREADS
     for format_name in ("PNG", "JPEG", "WEBP"):
         drawn = io.BytesIO()
         Image.new("RGB", (8, 8), "orange").save(drawn, format_name)

@@ -180,6 +180,7 @@ def _environment() -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
         "OPENBLAS_NUM_THREADS": "1",
         "OMP_NUM_THREADS": "1",
+        "MALLOC_ARENA_MAX": "2",
         "OBJC_DISABLE_INITIALIZE_FORK_SAFETY": "YES",  # macOS: forking after frameworks were loaded
     }
 

@@ -54,6 +54,7 @@ class EdgeLimits:
     cors_origins: tuple[str, ...] = ()  # whose pages may read the answers
     head_bytes: int = 65_536
     arriving: int = 40  # bodies at once; beyond it the slowest are refused
+    waiting: int = 512  # connections without a request's head; beyond it the oldest are closed
 
     @classmethod
     def of(cls, settings: Settings) -> EdgeLimits:
@@ -144,7 +145,8 @@ class _Passage:
         self._begun = time.monotonic()
         self._taken = 0
         self._more = True  # of the body is to come
-        self._under_way = 0  # bytes that were received and not fetched yet
+        self._under_way = 0  # bytes that were received and not fetched yet,
+        self._pieces = 0  # in so many messages
         self._fetched = asyncio.Event()
         self._held_s = 0.0  # spent waiting for the service, not for the client
         self._crowded = False
@@ -207,7 +209,8 @@ class _Passage:
 
     async def _wait_for_room(self) -> None:
         begun = time.monotonic()
-        while self._under_way > WINDOW_BYTES:
+        # The server behind keeps hold of the last message until it is given the next.
+        while self._under_way > WINDOW_BYTES and self._pieces > 1:
             self._fetched.clear()
             await self._fetched.wait()
         self._held_s += time.monotonic() - begun
@@ -215,9 +218,11 @@ class _Passage:
     def _followed(self, message: Message) -> Message:
         size = len(message.get("body", b""))
         self._under_way += size
+        self._pieces += 1
 
         def fetched() -> None:
             self._under_way -= size
+            self._pieces -= 1
             self._fetched.set()
 
         return _Piece(message, fetched)

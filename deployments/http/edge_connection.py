@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _FRAMING = 8  # bytes on the wire for one of a body: a client may send it in the smallest of chunks
 _limits: EdgeLimits | None = None
+_waiting: dict[GuardedConnection, None] = {}  # for a request's head, the longest first
 
 
 def guard_connections(limits: EdgeLimits) -> None:
@@ -77,15 +78,21 @@ class GuardedConnection(HttpToolsProtocol):
     def _await_head(self) -> None:
         if self._head_timer is None:
             self._head_timer = self.loop.call_later(self._limits.head_s, self._head_late)
+            _waiting[self] = None
+            if len(_waiting) > self._limits.waiting:
+                # Each holds a descriptor, and those of this process are numbered.
+                next(iter(_waiting)).transport.abort()
 
     def _head_ended(self) -> None:
         self._head_bytes = 0
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+            _waiting.pop(self, None)
 
     def _head_late(self) -> None:
         self._head_timer = None
+        _waiting.pop(self, None)
         if not self._is_answering():
             self._refuse(408, f"The request's head took more than {self._limits.head_s:g} s")
 

@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 import uvicorn
@@ -26,6 +26,7 @@ LIMITS = EdgeLimits(
     head_s=0.7,
     cors_origins=("https://page.example",),
     arriving=6,
+    waiting=20,
 )
 FORM = b"Content-Type: multipart/form-data; boundary=b\r\n"
 
@@ -260,6 +261,17 @@ def test_the_slowest_bodies_make_way_when_many_arrive(port: int, monkeypatch: py
 
     status, headers, answer = everything(slow[0])
     assert status == 503 and headers["retry-after"] == "5" and "slow" in answer["detail"]
+
+
+def test_the_oldest_silent_connections_are_closed_when_there_are_many(port: int) -> None:
+    silent = [connect(port) for _ in range(30)]
+    status, _, _ = ask(port, b"Content-Length: 0\r\n")
+    assert status == 200
+    silent[0].settimeout(0.2)
+    with suppress(ConnectionResetError):
+        assert silent[0].recv(1) == b""
+    silent[-1].sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert silent[-1].recv(100).startswith(b"HTTP/1.1 200 ")
 
 
 def test_no_more_is_read_than_the_service_takes() -> None:
