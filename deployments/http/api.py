@@ -349,7 +349,7 @@ def _add_operations(app: FastAPI, backend: Backend) -> None:
     @app.get("/", tags=["operations"])
     async def guide() -> dict[str, Any]:
         """What this service does and how to call it."""
-        return documents.GUIDE
+        return documents.GUIDE | ({"key": documents.KEY_ADVICE} if backend.settings.api_keys else {})
 
     @app.get(
         "/health",

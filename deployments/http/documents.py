@@ -123,6 +123,7 @@ GUIDE: dict[str, Any] = {
 }
 
 
+KEY_ADVICE = "send Authorization: Bearer <key> with every call"
 KEY_SCHEME = {"key": {"type": "http", "scheme": "bearer", "description": "One of the service's API_KEYS."}}
 
 _PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}

@@ -200,6 +200,7 @@ async def test_addresses_for_reading_are_open_and_health_says_little(running: Ru
         for path in ("/", "/docs", "/docs/start.js", "/docs/assets/swagger-ui.css", "/openapi.json", "/app/"):
             assert (await anybody.get(path)).status_code == 200, path
         assert (await anybody.get("/health")).json() == {"status": "ok"}
+        assert "Authorization: Bearer" in (await anybody.get("/")).json()["key"]
         assert (await alice.get("/health")).json()["checkpoints"]
 
 
