@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 
 def verify(secret: str, headers: Mapping[str, str], body: bytes) -> bool:
-    """Whether `body` comes from the service, unchanged and not older than five minutes."""
+    """Whether `body` comes from the service, unchanged and fresh. `headers` by lower-case name."""
     key = base64.b64decode(secret.removeprefix("whsec_"))
     message, timestamp = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
     digest = hmac.digest(key, f"{message}.{timestamp}.".encode() + body, "sha256")
@@ -26,9 +26,10 @@ class Receiver(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """Take one webhook: 204, or 401 when it is not signed with our secret."""
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        known = verify(os.environ["WEBHOOK_SECRET"], self.headers, body)
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        known = verify(os.environ["WEBHOOK_SECRET"], headers, body)
         if known:
-            print(self.headers["webhook-id"], body.decode())
+            print(headers["webhook-id"], body.decode())
         self.send_response(204 if known else 401)
         self.end_headers()
 

@@ -23,7 +23,7 @@ def service() -> Iterator[Service]:
         "WEBHOOK_SECRET": WEBHOOK_SECRET,
         "WEBHOOK_ALLOW_HTTP": "true",
         "WEBHOOK_ALLOW_PRIVATE": "127.0.0.1",
-        "WEBHOOK_RETRY_S": "0.5",
+        "WEBHOOK_RETRY_S": "0.02",
         "WEBHOOK_TIMEOUT_S": "2",
     }
     with running_service(settings) as started:

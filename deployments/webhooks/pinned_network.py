@@ -19,7 +19,7 @@ import httpcore
 from deployments.webhooks.addresses import Allowance
 
 RESOLVE_S = 3.0
-RESOLVER_THREADS = 16  # a name server that hangs holds one for as long as the system's resolver waits
+RESOLVER_THREADS = 64  # a name server that hangs holds one for as long as the system's resolver waits
 
 Resolve = Callable[[str, int], list[str]]  # host and port -> addresses; blocks; raises OSError
 

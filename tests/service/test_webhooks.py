@@ -18,8 +18,8 @@ import pytest
 from docs.webhook_receiver import verify
 from tests.conftest import WEBHOOK_SECRET
 from tests.service.pictures import DISC, segment, upload, wait
-from tests.webhook_server import WebhookServer, hang
 from trials.service import Service
+from trials.webhook_server import WebhookServer, hang
 
 
 def until(condition: Callable[[], object], seconds: float, what: str) -> None:

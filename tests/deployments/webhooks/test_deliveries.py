@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
@@ -19,7 +21,7 @@ from docs.webhook_receiver import verify
 from settings import Settings, read_settings
 from storage.redis_outbox import RedisOutbox
 from tests.storage.samples import Store, new_id, picture, until
-from tests.webhook_server import WebhookServer, hang
+from trials.webhook_server import WebhookServer
 
 SECRET = secret_text(b"0123456789abcdef01234567")
 ARGS = {
@@ -126,15 +128,25 @@ async def test_receiver_that_asks_to_wait_is_given_the_time(store: Store) -> Non
 
 
 async def test_slow_receiver_holds_up_no_other_and_gets_a_few_at_once(store: Store) -> None:
-    with WebhookServer([hang(0.8)] * 8) as slow, WebhookServer() as quick:
-        async with delivering(store):
-            for _ in range(8):
-                await end_a_run(store, slow)
-            await until(lambda: slow.most_at_once == 4)
-            await end_a_run(store, quick)
-            await until(lambda: quick.received)
-            assert len(slow.received) < 8
+    released = threading.Event()
+    with WebhookServer(plan=lambda path: lambda handler: _end_after(released, handler)) as slow:
+        with WebhookServer() as quick:
+            async with delivering(store, WEBHOOK_TIMEOUT_S=30):
+                for _ in range(8):
+                    await end_a_run(store, slow)
+                await until(lambda: slow.most_at_once == 4)
+                await end_a_run(store, quick)
+                await until(lambda: quick.received)
+                assert len(slow.received) == 4
+                released.set()
+                await until(lambda: len(slow.received) >= 8)
         assert slow.most_at_once == 4
+
+
+def _end_after(released: threading.Event, handler: BaseHTTPRequestHandler) -> None:
+    released.wait(30)
+    handler.send_response(204)
+    handler.end_headers()
 
 
 async def test_address_that_the_operator_closed_meanwhile_is_not_called(store: Store) -> None:

@@ -18,7 +18,7 @@ from deployments.webhooks.addresses import Allowance
 from deployments.webhooks.pinned_network import PinnedNetwork, Resolve
 from deployments.webhooks.post import Outcome, Poster, Verdict, judge
 from deployments.webhooks.receiver import Receiver
-from tests.webhook_server import WebhookServer, cut, endless, hang
+from trials.webhook_server import WebhookServer, cut, endless, hang
 
 LOOPBACK = Allowance.of(["127.0.0.1"])
 
