@@ -154,8 +154,15 @@ def _translated(source: BinaryIO) -> Iterator[None]:
         source.seek(0)
         raise PhotoError(f"Invalid image data: {describe_refused(source.read(64))}") from error
     except Exception as error:
-        if "memory" in str(error).lower():  # how libheif and libavif say that an allocation failed
-            raise MemoryError(str(error)) from error
+        text = str(error)
+        # How libheif and libavif say that an allocation failed; libheif also says so of its own limits.
+        if re.search("out of memory|memory allocation", text, re.IGNORECASE) and "limit" not in text:
+            raise MemoryError(text) from error
+        if "MAX_TEXT" in text:
+            raise PhotoError(
+                "Invalid image data: the texts or the profile in the file are too large; "
+                "send a re-saved version"
+            ) from error
         raise PhotoError("Invalid image data: the file is truncated or corrupt") from error
 
 

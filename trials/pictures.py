@@ -43,6 +43,7 @@ _REASON = re.compile(
     r"|[\w /]+ is not supported; send one of [\w, ]+"
     r"|\d+ x \d+ is [\d.]+ megapixels, more than the limit of [\d.]+; send a smaller version"
     r"|(?:[\d.]+ megapixels|its size) is more than the limit; send a smaller version"
+    r"|the texts or the profile in the file are too large; send a re-saved version"
     r"|the JPEG has \d+ scans, more than the limit of \d+; send a re-saved version"
     r"|decoding it took more than [\d.]+ s; send a smaller or re-saved version"
     r"|decoding it needs more than \d+ MB of memory; send a smaller or re-saved version"

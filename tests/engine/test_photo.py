@@ -331,6 +331,18 @@ def test_jpeg_of_thousands_of_scans_is_refused_before_decoding() -> None:
     assert time.monotonic() - began < 1
 
 
+def test_png_of_too_much_compressed_text_is_refused_by_that_reason() -> None:
+    text = b"zTXt" + b"bomb\0\0" + zlib.compress(bytes(900_000))
+    chunk = struct.pack(">I", len(text) - 4) + text + struct.pack(">I", zlib.crc32(text))
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(buffer, "PNG")
+    data = buffer.getvalue()
+    with pytest.raises(
+        PhotoError, match="the texts or the profile in the file are too large; send a re-saved version"
+    ):
+        read(data[:33] + chunk * 100 + data[33:])
+
+
 def test_photo_is_read_from_a_path(tmp_path) -> None:
     path = tmp_path / "photo"
     path.write_bytes(saved(four_corners(), "PNG"))
