@@ -179,8 +179,8 @@ def service(settings: Settings, config_path: Path, stop: StopSignal) -> Iterator
             _fetch_checkpoints(settings)
         if not stop.is_set():
             stack.enter_context(_ray(settings))
-            say(f"deploying {_deploy(settings, config_path)} stages")
-            _wait_until_ready(url, stop)
+            say(f"deploying {deploy(settings, config_path)} stages")
+            wait_until_ready(url, stop)
         yield Running(url, settings, redis)
 
 
@@ -230,7 +230,7 @@ def _reload(running: Running, config_path: Path) -> None:
         if not settings.api_keys:
             # Those of the environment were forgotten at the start; a reload must never open the service.
             kept["api_keys"] = running.settings.api_keys
-        stages = _deploy(settings.model_copy(update=kept), config_path)
+        stages = deploy(settings.model_copy(update=kept), config_path)
         say(f"reloading {stages} stages, replica by replica")
     except (LaunchError, SettingsError) as error:
         say(f"not reloaded: {error}")
@@ -325,6 +325,11 @@ def _ray(settings: Settings) -> Iterator[None]:
     # Read by Ray when it is imported; a dead HTTP proxy is then replaced in 5 s instead of 30.
     os.environ.setdefault("RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S", "1")
     os.environ.setdefault("RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S", "2")
+    # A replica that does not answer its health check does not drain either: waiting for it only delays.
+    os.environ.setdefault("RAY_SERVE_FORCE_STOP_UNHEALTHY_REPLICAS", "1")
+    os.environ.setdefault(
+        "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH", "deployments.http.serve_answers.proxy_middlewares"
+    )
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # glibc gives each of some forty threads an arena of its own, and what is freed in one stays there.
     os.environ.setdefault("MALLOC_ARENA_MAX", "2")
@@ -383,7 +388,7 @@ def _require_ray_token(path: Path) -> None:
     os.environ["RAY_AUTH_TOKEN_PATH"] = str(path)
 
 
-def _deploy(settings: Settings, config_path: Path) -> int:
+def deploy(settings: Settings, config_path: Path) -> int:
     """Deploy the config, over what runs already; the number of its stages."""
     from ray import serve
     from ray.serve.schema import ServeDeploySchema
@@ -405,7 +410,12 @@ def _deploy(settings: Settings, config_path: Path) -> int:
     return len(schema.applications[0].deployments)
 
 
-def _wait_until_ready(url: str, stop: StopSignal) -> None:
+def wait_until_ready(url: str, stop: StopSignal) -> None:
+    """Return when the application answers at `url` that it is ready, or when asked to stop.
+
+    Raises:
+        LaunchError: it failed to deploy, or is not ready in time.
+    """
     from ray import serve
 
     deadline, last = time.monotonic() + START_TIMEOUT_S, ""

@@ -37,7 +37,7 @@ class JobQueue(Protocol):
     """Taking, running and ending jobs. Every call is atomic and may raise `StoreUnavailable`."""
 
     async def take(self, consumer: str, block_ms: int = 0) -> Delivery | None:
-        """The next job, given-back ones first; None when none came within `block_ms` (at most 5000)."""
+        """The next job, given-back ones first; None when none came within `block_ms` (at most 2000)."""
 
     async def reclaim(
         self, consumer: str, min_idle_ms: int, *, holding: Collection[Delivery] = (), limit: int = 1

@@ -20,8 +20,8 @@ from redis.backoff import ExponentialWithJitterBackoff
 from storage import redis_keys
 from storage.errors import StoreFault, StoreUnavailable
 
-SOCKET_TIMEOUT_S = 10.0
-LONGEST_BLOCK_MS = 5000  # must stay well below the socket's timeout
+SOCKET_TIMEOUT_S = 4.0  # of a Redis that hangs, until a client is told; one that is down refuses at once
+LONGEST_BLOCK_MS = 2000  # must stay well below the socket's timeout
 CONNECTIONS = 64
 
 # What Redis says when it cannot serve now but may later; the rest of its refusals are our mistakes.
@@ -67,10 +67,15 @@ class RedisConnection:
             max_connections=CONNECTIONS,
             timeout=SOCKET_TIMEOUT_S,
             socket_timeout=SOCKET_TIMEOUT_S,
-            socket_connect_timeout=3.0,
+            socket_connect_timeout=2.0,
             decode_responses=True,
             protocol=2,
-            retry=Retry(ExponentialWithJitterBackoff(base=0.02, cap=0.5), 4),
+            # A broken connection is tried again, a silence is not: it has been waited for already.
+            retry=Retry(
+                ExponentialWithJitterBackoff(base=0.02, cap=0.5),
+                4,
+                supported_errors=(exceptions.ConnectionError,),
+            ),
         )
         self.client = redis_asyncio.Redis.from_pool(pool)
         self._scripts: dict[str, Any] = {}

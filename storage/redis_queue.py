@@ -32,7 +32,7 @@ class RedisQueue:
         self._max_tries = max_tries
 
     async def take(self, consumer: str, block_ms: int = 0) -> Delivery | None:
-        """The next job, given-back ones first; None when none came within `block_ms` (at most 5000).
+        """The next job, given-back ones first; None when none came within `block_ms` (at most 2000).
 
         A job given back while this call blocks is only seen by the next call: keep `block_ms` near
         a second.

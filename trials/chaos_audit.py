@@ -48,7 +48,15 @@ class Findings:
 
 
 async def audit(service: Service, ledger: Ledger, store: redis.Redis) -> Findings:
-    """Look at everything; the load must have ended."""
+    """Look at everything; the load must have ended, and nothing else have used the service."""
+    findings = await audit_jobs(service, ledger)
+    _look_at_store(store, ledger, service.work_dir, findings)
+    _look_at_folder(store, service.work_dir, findings)
+    return findings
+
+
+async def audit_jobs(service: Service, ledger: Ledger) -> Findings:
+    """Look at the ledger's jobs and at every file of theirs, as a client can."""
     findings = Findings()
     limit = asyncio.Semaphore(TOGETHER)
 
@@ -58,8 +66,6 @@ async def audit(service: Service, ledger: Ledger, store: redis.Redis) -> Finding
 
     async with PatientClient(service.url, ledger.calls) as client:
         await asyncio.gather(*(look(job) for job in ledger.jobs.values() if not job.deleted))
-    _look_at_store(store, ledger, service.work_dir, findings)
-    _look_at_folder(store, service.work_dir, findings)
     return findings
 
 

@@ -24,11 +24,13 @@ import yaml
 
 from storage import redis_keys
 from trials.chaos_client import PatientClient
-from trials.chaos_load import DISC, Load, picture
+from trials.chaos_load import Load, picture
 from trials.service import STAGES, Service
 
+MANY = 8  # objects of a job that has to last for a moment
 FULL_S = 6.0  # how long the disk or Redis stays full
 REPLACED_WITHIN_S = 150.0
+LASTING = ("hang", "stall", "poison", "cleanup", "redeploy", "Redis full", "disk full")  # once a trial
 POISON_WITHIN_S = 90.0
 
 
@@ -107,37 +109,57 @@ async def kill_redis(scene: Scene) -> float:
 
 
 async def stall_runner(scene: Scene) -> float:
-    """Stop a busy runner until another has taken its jobs over, then let it wake: it must not commit."""
-    deadline = time.monotonic() + 30
-    while not (held := scene.holders()):
-        if time.monotonic() > deadline:
-            raise FaultFailedError("no runner held a job within 30 s")
-        await asyncio.sleep(0.02)
-    pid = max(held, key=lambda one: len(held[one]))
-    os.kill(pid, signal.SIGSTOP)
-    stopped = time.monotonic()
-    try:
-        stalled = scene.holders().get(pid, [])
-        while any(job_id in scene.holders().get(pid, []) for job_id in stalled):
-            if time.monotonic() - stopped > scene.lease_s + 15:
-                raise FaultFailedError("a stalled runner's jobs were not taken over within 15 s of its lease")
-            await asyncio.sleep(0.05)
-        took_s = time.monotonic() - stopped
-        await asyncio.sleep(1.0)
-        before = {job_id: scene.job(job_id) for job_id in stalled}
-    finally:
-        os.kill(pid, signal.SIGCONT)
-    await asyncio.sleep(2.0)
-    for job_id, job in before.items():
-        after = scene.job(job_id)
-        if job.get("state") == "ready" and (after["attempt"], after["updated_at"]) != (
-            job["attempt"],
-            job["updated_at"],
-        ):
-            raise FaultFailedError(f"a runner that woke after its lease changed job {job_id}")
-    if stalled and took_s < scene.lease_s * 0.5:
+    """Stop a runner until another has its job, then let it wake: it must not commit.
+
+    No other jobs run meanwhile: Ray's stages wait with their answer for the one who asked, so a
+    stopped runner keeps whoever needs the same stage waiting (see the fault "hang").
+    """
+    await quiet(scene)
+    async with PatientClient(scene.service.url, scene.load.ledger.calls) as client:
+        job = await scene.load.upload(client)
+        await scene.load.segment(client, job, objects=MANY)
+        pid = await _holder(scene, job.job_id)
+        os.kill(pid, signal.SIGSTOP)
+        stopped = time.monotonic()
+        try:
+            attempt = scene.job(job.job_id)["attempt"]
+            while scene.job(job.job_id)["attempt"] == attempt:
+                if time.monotonic() - stopped > scene.lease_s + 5:
+                    raise FaultFailedError(
+                        "a stalled runner's job was not taken over within 5 s of its lease"
+                    )
+                await asyncio.sleep(0.02)
+            took_s = time.monotonic() - stopped
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        await scene.load.wait(client, job)
+    scene.load.go_on()
+    ended = scene.job(job.job_id)
+    if not job.ended or job.ended["status"] != "ready" or int(ended["attempt"]) <= int(attempt):
+        raise FaultFailedError(
+            f"the job of a stalled runner ended as {job.ended}, attempt {ended['attempt']}"
+        )
+    if took_s < scene.lease_s / 2:
         raise FaultFailedError(f"a lease of {scene.lease_s:g} s was taken over after {took_s:.1f} s")
     return stopped
+
+
+async def hang_runner(scene: Scene) -> float:
+    """Stop a busy runner for good: its health check finds it, and it is replaced."""
+    pid = await _holder(scene, None)
+    os.kill(pid, signal.SIGSTOP)
+    return time.monotonic()
+
+
+async def _holder(scene: Scene, job_id: str | None) -> int:
+    """The runner that has this job, or any."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        for pid, held in scene.holders().items():
+            if (job_id is None or job_id in held) and pid in scene.service.replicas("JobRunner"):
+                return pid
+        await asyncio.sleep(0.01)
+    raise FaultFailedError(f"no runner held {job_id or 'a job'} within 30 s")
 
 
 async def poison(scene: Scene) -> float:
@@ -146,14 +168,7 @@ async def poison(scene: Scene) -> float:
     dead_before = int(scene.store.xlen(redis_keys.DEAD))
     async with PatientClient(scene.service.url, scene.load.ledger.calls) as client:
         job = await scene.load.upload(client)
-        answer = await client.call(
-            "POST",
-            "/segment",
-            params={"job_id": job.job_id},
-            json={"coordinates_list": [list(DISC)] * 8},
-        )
-        if answer.status_code != 200:
-            raise FaultFailedError(f"/segment answered {answer.status_code}")
+        await scene.load.segment(client, job, objects=MANY)
         killed, killed_attempt, deadline = 0, "0", time.monotonic() + POISON_WITHIN_S
         while (now := scene.job(job.job_id))["state"] == "processing":
             if now["stage"] != "queued" and now["attempt"] != killed_attempt:
@@ -283,6 +298,7 @@ def all_faults(service: Service) -> dict[str, Fault]:
         "controller": kill_actor("ServeController"),
         "proxy": kill_actor("ProxyActor"),
         "Redis": kill_redis,
+        "hang": hang_runner,
         "stall": stall_runner,
         "poison": poison,
         "cleanup": delete_jobs,

@@ -74,7 +74,7 @@ class Load:
     def __init__(self, url: str, clients: int, seed: int) -> None:
         self.ledger = Ledger()
         self._url = url
-        self._clients = clients
+        self.clients = clients
         self._random = random.Random(seed)
         self._seeds = iter(range(seed * 1_000_000, (seed + 1) * 1_000_000))
         self._open = asyncio.Event()
@@ -84,7 +84,7 @@ class Load:
 
     def start(self) -> None:
         """Begin; needs a running event loop."""
-        self._tasks = [asyncio.create_task(self._work()) for _ in range(self._clients)]
+        self._tasks = [asyncio.create_task(self._work()) for _ in range(self.clients)]
 
     async def stop(self) -> None:
         """Let every client finish its job."""
@@ -133,11 +133,11 @@ class Load:
             self._expect(again, answer, "/upload with the same key")
         return job
 
-    async def segment(self, client: PatientClient, job: Accepted) -> None:
+    async def segment(self, client: PatientClient, job: Accepted, objects: int = 1) -> None:
         """Ask for the job, perhaps twice with the same key."""
         options: dict[str, Any] = {
             "params": {"job_id": job.job_id},
-            "json": {"coordinates_list": [list(DISC)]},
+            "json": {"coordinates_list": [list(DISC)] * objects},
             "headers": {"Idempotency-Key": f"segment-{job.job_id}"},
         }
         answer = await client.call("POST", "/segment", **options)

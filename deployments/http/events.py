@@ -5,6 +5,7 @@ Owns the event stream's format and its heartbeat.
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
@@ -18,9 +19,14 @@ from deployments.http.status import status_of
 from storage.errors import JobNotFound, StoreUnavailable
 from storage.jobs import JobState
 
+# After which the stream ends and the client asks again: a replica that leaves need not wait longer, and
+# cuts nobody off.
+STREAM_S = 20.0
+
 EVENT_DOCUMENTATION: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "Events `status` whose data is `/status`'s answer; `gone` when the job was deleted.",
+        "description": "Events `status` whose data is `/status`'s answer; `gone` when the job was deleted. "
+        "Ends with the job, or after 20 s: then connect again.",
         "content": {
             "text/event-stream": {
                 # Of one event: what OpenAPI 3.1 lets a `schema` of a stream mean.
@@ -64,9 +70,11 @@ def stream_events(backend: Backend, job_id: str, work_dir_name: str, followers: 
 
 
 async def _events(backend: Backend, job_id: str, work_dir_name: str) -> AsyncIterator[str]:
-    last = ""
+    last, ends = "", time.monotonic() + STREAM_S
     async with aclosing(backend.events.subscribe(job_id)) as changes:
         async for _ in changes:
+            if time.monotonic() > ends:
+                return
             try:
                 job = await backend.jobs.get(job_id)
             except JobNotFound:

@@ -31,7 +31,7 @@ async def test_take_from_an_empty_queue_is_none(store: Store) -> None:
 
 
 async def test_take_blocks_until_a_job_comes(store: Store) -> None:
-    waiting = asyncio.create_task(store.queue.take("one", block_ms=5000))
+    waiting = asyncio.create_task(store.queue.take("one", block_ms=2000))
     await until(lambda: store.connection.client.exists(redis_keys.QUEUE))
     job_id = await store.enqueued()
     delivery = await asyncio.wait_for(waiting, 5)

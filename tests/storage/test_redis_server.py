@@ -16,9 +16,10 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from storage import redis_keys
+from storage.errors import StoreUnavailable
 from storage.jobs import JobState
 from storage.lease_keeper import LeaseKeeper
-from storage.redis_connection import RedisConnection
+from storage.redis_connection import SOCKET_TIMEOUT_S, RedisConnection
 from storage.redis_jobs import RedisJobs
 from storage.redis_queue import RedisQueue
 from storage.redis_server import RedisServerError, find_binary, start_redis
@@ -79,6 +80,23 @@ async def test_revived_server_has_its_address_and_its_jobs(tmp_path: Path) -> No
         await until(lambda: not server.running)
         assert server.revive() and server.running and server.url == url
         assert (await store.jobs.get(job_id)).id == job_id
+        await connection.close()
+
+
+async def test_server_that_hangs_is_told_after_one_timeout(tmp_path: Path) -> None:
+    with start_redis(tmp_path) as server:
+        connection = RedisConnection(server.url)
+        jobs = RedisJobs(connection)
+        await jobs.ping()
+        os.kill(server.pid, signal.SIGSTOP)
+        began = time.monotonic()
+        try:
+            with pytest.raises(StoreUnavailable):
+                await jobs.ping()
+            assert time.monotonic() - began < 1.5 * SOCKET_TIMEOUT_S
+        finally:
+            os.kill(server.pid, signal.SIGCONT)
+        await jobs.ping()
         await connection.close()
 
 
