@@ -26,8 +26,9 @@ import yaml
 
 from trials.chaos_audit import Findings, audit, open_files
 from trials.chaos_cluster import kill_node, running_cluster
-from trials.chaos_faults import LASTING, Fault, Scene, all_faults
+from trials.chaos_faults import LASTING, all_faults
 from trials.chaos_load import Load
+from trials.chaos_scene import Fault, Scene
 from trials.chaos_strike import Row, strike
 from trials.chaos_verdict import broken_promises, grown_files, print_table, print_totals
 from trials.service import ROOT, Service, running_service

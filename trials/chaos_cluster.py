@@ -20,7 +20,7 @@ import psutil
 import yaml
 
 from storage.redis_server import start_redis
-from trials.chaos_faults import Fault, FaultFailedError, Scene
+from trials.chaos_scene import Fault, FaultFailedError, Scene
 from trials.service import ROOT, STOP_S, Service, free_port
 
 

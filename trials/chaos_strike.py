@@ -15,8 +15,8 @@ import httpx
 
 from trials.chaos_audit import ended_in_store
 from trials.chaos_client import CallFailedError
-from trials.chaos_faults import Fault, FaultFailedError, Scene, quiet
 from trials.chaos_load import Ledger
+from trials.chaos_scene import Fault, FaultFailedError, Scene, quiet
 
 SETTLE_S = 120.0  # within which all jobs in flight have to end afterwards
 

@@ -9,8 +9,9 @@ import pytest
 import redis
 
 from trials.chaos_audit import audit_jobs
-from trials.chaos_faults import Scene, all_faults
+from trials.chaos_faults import all_faults
 from trials.chaos_load import Load
+from trials.chaos_scene import Scene
 from trials.chaos_strike import Row, strike
 from trials.chaos_verdict import broken_promises
 from trials.service import Service
