@@ -320,16 +320,13 @@ def _fetch_checkpoints(settings: Settings) -> None:
         say(f"{name}: {origin} checkpoint, {Path(file).name}")
 
 
-@contextmanager
-def _ray(settings: Settings) -> Iterator[None]:
-    # Read by Ray when it is imported; a dead HTTP proxy is then replaced in 5 s instead of 30.
+def prepare_ray_environment(settings: Settings) -> None:
+    """Set what Ray and its processes take from the environment; before Ray is imported."""
+    # A dead HTTP proxy is replaced in 5 s instead of 30.
     os.environ.setdefault("RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S", "1")
     os.environ.setdefault("RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S", "2")
     # A replica that does not answer its health check does not drain either: waiting for it only delays.
     os.environ.setdefault("RAY_SERVE_FORCE_STOP_UNHEALTHY_REPLICAS", "1")
-    os.environ.setdefault(
-        "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH", "deployments.http.serve_answers.proxy_middlewares"
-    )
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # glibc gives each of some forty threads an arena of its own, and what is freed in one stays there.
     os.environ.setdefault("MALLOC_ARENA_MAX", "2")
@@ -347,6 +344,11 @@ def _ray(settings: Settings) -> Iterator[None]:
     os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     _require_ray_token(settings.work_dir / ".ray_token")
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+
+
+@contextmanager
+def _ray(settings: Settings) -> Iterator[None]:
+    prepare_ray_environment(settings)
     say("starting Ray")
     import ray
     from ray import serve

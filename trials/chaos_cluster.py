@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import time
@@ -75,7 +76,6 @@ def running_cluster(folder: Path, settings: dict[str, str]) -> Iterator[tuple[Se
                 deployment["num_replicas"] = 2
         config["applications"][0]["args"] = {
             "PORT": port,
-            "REDIS_URL": server.url,
             "WORK_DIR": str(work_dir),
             "WORKERS": 2,
             "CHECKPOINT_DOWNLOAD": False,
@@ -86,6 +86,8 @@ def running_cluster(folder: Path, settings: dict[str, str]) -> Iterator[tuple[Se
         process = subprocess.Popen(
             [sys.executable, "-m", "trials.chaos_nodes", str(path)],
             cwd=ROOT,
+            # Its own folder: Ray notes a cluster's address where others on the machine would find it.
+            env={**os.environ, "RAY_TMPDIR": str(folder), "REDIS_URL": server.url},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import signal
 import sys
 from pathlib import Path
 from typing import Any
 
 import psutil
+
+from launch import StopSignal, deploy, prepare_ray_environment, settings_of, wait_until_ready
 
 HEAD_PORTS = {"node_manager_port": 8910, "object_manager_port": 8911}
 # A dead node is believed after three missed checks of a second each; Ray's default takes tens of seconds.
@@ -32,18 +33,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Three Ray nodes that serve tapcut.")
     parser.add_argument("config", type=Path)
     options = parser.parse_args()
-    _prepare_environment()
+    settings = settings_of(options.config)
+    prepare_ray_environment(settings)
 
     import ray
     from ray import serve
     from ray.cluster_utils import Cluster
 
-    from launch import StopSignal, deploy, settings_of, wait_until_ready
-
     cluster = Cluster(
         initialize_head=True,
         head_node_args={
             "num_cpus": 0,
+            "node_ip_address": "127.0.0.1",
             "gcs_server_port": 8912,
             "include_dashboard": False,
             "_system_config": FAST_DETECTION,
@@ -51,9 +52,11 @@ def main() -> int:
         },
     )
     try:
-        workers = [cluster.add_node(num_cpus=NODE_CPUS, include_dashboard=False) for _ in range(2)]
+        workers = [
+            cluster.add_node(num_cpus=NODE_CPUS, node_ip_address="127.0.0.1", include_dashboard=False)
+            for _ in range(2)
+        ]
         ray.init(address=cluster.address, namespace="serve", log_to_driver=False, logging_level="warning")
-        settings = settings_of(options.config)
         url = f"http://{settings.host}:{settings.port}"
         deploy(settings, options.config)
         wait_until_ready(url, StopSignal())
@@ -69,23 +72,10 @@ def main() -> int:
                 cluster.remove_node(victim, allow_graceful=False)
                 workers.remove(victim)
         serve.shutdown()
-        ray.shutdown()
     finally:
+        ray.shutdown()
         cluster.shutdown()
     return 0
-
-
-def _prepare_environment() -> None:
-    os.environ.setdefault("RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S", "1")
-    os.environ.setdefault("RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S", "2")
-    os.environ.setdefault("RAY_SERVE_FORCE_STOP_UNHEALTHY_REPLICAS", "1")
-    os.environ.setdefault(
-        "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH", "deployments.http.serve_answers.proxy_middlewares"
-    )
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_worker_niceness", "0")
-    root = str(Path(__file__).resolve().parents[1])
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
 
 
 # Any: Ray's node is untyped.

@@ -313,10 +313,11 @@ def edge_of_proxy() -> list[Middleware]:
         SettingsError: the proxy's environment has settings that are not.
     """
     from deployments.http.edge_connection import guard_connections
+    from deployments.http.serve_answers import ServeAnswers
 
     limits = EdgeLimits.of(read_settings())
     guard_connections(limits)
-    return [Middleware(Edge, limits=limits, at_socket=True)]
+    return [Middleware(Edge, limits=limits, at_socket=True), Middleware(ServeAnswers)]
 
 
 def _announces_body(scope: Scope) -> bool:

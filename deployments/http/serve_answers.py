@@ -6,17 +6,15 @@ that does not know the application yet. The service's own answers pass untouched
 
 from __future__ import annotations
 
-import json
-
 from starlette.datastructures import Headers
-from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from deployments.http.edge import problem_bytes
 
 OWN_MARK = "x-content-type-options"  # on the service's answers, on none of the proxy's
 PROXY_PATHS = "/-/"  # the proxy's own health and routes
 RETRY_AFTER_S = 1
-# 404: the proxy has no routes yet; 500: the replica died with the request; 503: none is there.
-TRANSLATED = (404, 500, 503)
+TRANSLATED = (404, 503)  # the proxy has no routes yet; no replica is there
 DETAIL = "A part of the service is restarting: send the request again; with its Idempotency-Key if it had one"
 
 
@@ -31,10 +29,11 @@ class ServeAnswers:
         if scope["type"] != "http" or scope["path"].startswith(PROXY_PATHS):
             await self._app(scope, receive, send)
             return
-        replaced = False
+        started = replaced = False
 
         async def send_translated(message: Message) -> None:
-            nonlocal replaced
+            nonlocal started, replaced
+            started = True
             if message["type"] == "http.response.start" and message["status"] in TRANSLATED:
                 headers = Headers(raw=message["headers"])
                 # Refusals of the service are JSON; the proxy's are plain text.
@@ -45,28 +44,17 @@ class ServeAnswers:
                 await send(message)
 
         await self._app(scope, receive, send_translated)
-
-
-def proxy_middlewares() -> list[Middleware]:
-    """What Serve's HTTP proxy calls by RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH when it starts."""
-    return [Middleware(ServeAnswers)]
+        if not started:
+            # The replica died with the request. Serve then says nothing, and its server a bare 500.
+            await _send_problem(scope, Headers(scope=scope).get("x-request-id", ""), send)
 
 
 async def _send_problem(scope: Scope, request_id: str, send: Send) -> None:
-    body = {
-        "type": "about:blank",
-        "title": "Service Unavailable",
-        "status": 503,
-        "detail": DETAIL,
-        "instance": scope["path"],
-        **({"request_id": request_id} if request_id else {}),
-    }
     headers = [
         (b"content-type", b"application/problem+json"),
         (b"retry-after", str(RETRY_AFTER_S).encode()),
         (OWN_MARK.encode(), b"nosniff"),
+        (b"x-request-id", request_id.encode()),
     ]
-    if request_id:
-        headers.append((b"x-request-id", request_id.encode()))
     await send({"type": "http.response.start", "status": 503, "headers": headers})
-    await send({"type": "http.response.body", "body": json.dumps(body).encode()})
+    await send({"type": "http.response.body", "body": problem_bytes(503, DETAIL, scope["path"], request_id)})

@@ -9,6 +9,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from deployments.http.serve_answers import ServeAnswers
 
@@ -24,14 +25,31 @@ async def answer(request: Request) -> Response:
     return PlainTextResponse("ours", status, {"X-Content-Type-Options": "nosniff"})
 
 
+class Silence:
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not scope["path"].startswith("/silence"):
+            await self._app(scope, receive, send)
+
+
 @pytest.fixture
 def client() -> httpx.AsyncClient:
     routes = [Route("/-/{who}/{status}", answer), Route("/{who}/{status}", answer)]
-    app = Starlette(routes=routes, middleware=[Middleware(ServeAnswers)])
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://proxy")
+    app = Starlette(routes=routes, middleware=[Middleware(ServeAnswers), Middleware(Silence)])
+    return httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://proxy", headers={"x-request-id": "r2"}
+    )
 
 
-@pytest.mark.parametrize("status", [404, 500, 503])
+async def test_request_whose_replica_died_may_be_sent_again(client: httpx.AsyncClient) -> None:
+    found = await client.get("/silence/500")  # Serve's proxy then answers nothing at all
+    assert found.status_code == 503 and found.headers["retry-after"] == "1"
+    assert found.json()["request_id"] == "r2"
+
+
+@pytest.mark.parametrize("status", [404, 503])
 async def test_refusal_of_the_proxy_becomes_one_to_send_again(client: httpx.AsyncClient, status: int) -> None:
     found = await client.get(f"/proxy/{status}")
     assert found.status_code == 503 and found.headers["retry-after"] == "1"
