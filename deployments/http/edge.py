@@ -317,7 +317,8 @@ def edge_of_proxy() -> list[Middleware]:
 
     limits = EdgeLimits.of(read_settings())
     guard_connections(limits)
-    return [Middleware(Edge, limits=limits, at_socket=True), Middleware(ServeAnswers)]
+    # The last is the outermost.
+    return [Middleware(ServeAnswers), Middleware(Edge, limits=limits, at_socket=True)]
 
 
 def _announces_body(scope: Scope) -> bool:
