@@ -15,6 +15,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from ray import serve
+from ray.serve.exceptions import BackPressureError
 from ray.serve.handle import DeploymentHandle
 
 from deployments.http.api import create_api
@@ -22,7 +23,7 @@ from deployments.http.places import Places
 from deployments.http.problems import StageUnavailableError
 from deployments.http.schemas import NetworkHealth
 from deployments.messages import Outline, PictureRef, TakenIn
-from deployments.stage_errors import judge, replica_died
+from deployments.stage_errors import judge, replica_died, unwrap
 from engine.types import ObjectPrompt
 from settings import Settings
 from storage.redis_connection import RedisConnection
@@ -35,6 +36,7 @@ log = logging.getLogger("ray.serve")
 
 STAGE_TIMEOUT_S = 60.0  # of a call that a client waits for; the longest is a first preview on a slow CPU
 AHEAD_AT_ONCE = 4  # embeddings computed before anybody asks; more of them would keep jobs from the encoder
+INTAKE_FULL_S = 0.5  # uploads are refused unread for so long after one was refused by a full intake
 PREVIEWS_AT_ONCE = 32  # of one ingress replica; more would only wait longer for the same networks
 HEALTH_TIMEOUT_S = 2.0
 HEALTH_KEPT_S = 5.0
@@ -67,6 +69,7 @@ class Ingress:
         self._intake, self._encoder, self._decoder = intake, encoder, decoder
         self._refiner, self._inpainter = refiner, inpainter
         self._previews = Places(PREVIEWS_AT_ONCE, "previews")
+        self._intake_full_until = 0.0
         self._ahead: set[asyncio.Task[None]] = set()
         self._networks: dict[str, NetworkHealth] = {}
         self._networks_at = 0.0
@@ -81,7 +84,17 @@ class Ingress:
         async def begin_anew() -> None:
             await asyncio.to_thread(self.files.delete_job, job_id)  # what the dead replica had written
 
-        return await _answer(lambda: self._intake.take_in.remote(job_id, upload), begin_anew)
+        try:
+            return await _answer(lambda: self._intake.take_in.remote(job_id, upload), begin_anew)
+        except StageUnavailableError as refused:
+            if refused.__cause__ is not None and isinstance(unwrap(refused.__cause__), BackPressureError):
+                self._intake_full_until = time.monotonic() + INTAKE_FULL_S
+            raise
+
+    def require_intake(self) -> None:
+        """See `Backend`."""
+        if time.monotonic() < self._intake_full_until:
+            raise StageUnavailableError("More uploads come than can be decoded: try again shortly")
 
     async def take_mask(self, picture: PictureRef, name: str, png: bytes) -> str:
         """See `Backend`."""

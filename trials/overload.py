@@ -42,8 +42,7 @@ class Overload:
     busy_clients: int = 0  # arrivals that found no free client, so were not offered
     waits: list[float] = field(default_factory=list)  # accepted: from /segment to ready
     ends: Counter[str] = field(default_factory=Counter)  # accepted jobs by how they ended
-    refusals: list[float] = field(default_factory=list)
-    refused_uploads: int = 0
+    refused: dict[str, list[float]] = field(default_factory=lambda: {"/upload": [], "/segment": []})
     kept: list[str] = field(default_factory=list)  # uploaded, then refused by /segment
     retry_after: list[int] = field(default_factory=list)
     probes: dict[str, list[float]] = field(default_factory=lambda: {"health": [], "status": []})
@@ -51,6 +50,11 @@ class Overload:
     back_s: float = 0.0
     grown_mib: float = 0.0
     strays: int = 0  # job folders that belong to no job
+
+    @property
+    def refusals(self) -> list[float]:
+        """Of both calls."""
+        return [seconds for refused in self.refused.values() for seconds in refused]
 
     @property
     def bound_s(self) -> float:
@@ -81,8 +85,6 @@ class Client:
         started = time.perf_counter()
         answer = self.api.post("/upload", files=files)
         if self._refused(answer, started):
-            with self._lock:
-                self._seen.refused_uploads += 1
             return False
         job_id = answer.json()["job_id"]
         started = time.perf_counter()
@@ -106,7 +108,7 @@ class Client:
         )
         retry_after = int(answer.headers["Retry-After"])
         with self._lock:
-            self._seen.refusals.append(time.perf_counter() - started)
+            self._seen.refused[answer.request.url.path].append(time.perf_counter() - started)
             self._seen.retry_after.append(retry_after)
         return True
 
@@ -272,7 +274,7 @@ def broken_promises(seen: Overload) -> Iterator[str]:
 
 def table(seen: Overload) -> Iterator[str]:
     """The run as lines of text."""
-    refused, accepted = seen.refusals or [0.0], seen.waits or [0.0]
+    accepted = seen.waits or [0.0]
     rows = {
         "served at most, jobs a second": f"{seen.capacity:.2f}",
         "offered, jobs a second": f"{seen.offered:.2f}",
@@ -280,13 +282,15 @@ def table(seen: Overload) -> Iterator[str]:
         "accepted, and how they ended": f"{len(seen.waits)} {dict(seen.ends)}",
         "accepted p50 / p95 / bound, s": f"{np.median(accepted):.1f} / {_p95(accepted):.1f}"
         f" / {seen.bound_s:.1f}",
-        "refused (of these at /upload)": f"{len(seen.refusals)} ({seen.refused_uploads})",
-        "refused p50 / p95, s": f"{np.median(refused):.3f} / {_p95(refused):.3f}",
         "Retry-After p50 / largest, s": f"{np.median(seen.retry_after or [0]):.0f}"
         f" / {max(seen.retry_after, default=0)}",
         "memory of all processes, MiB": f"{seen.grown_mib:+.0f}",
         "first job after the load, s": f"{seen.back_s:.1f}",
     }
+    for name, values in seen.refused.items():
+        rows[f"{name} refused, p50 / p95, s"] = (
+            f"{len(values)}, {np.median(values or [0.0]):.3f} / {_p95(values):.3f}"
+        )
     for name, values in seen.probes.items():
         rows[f"/{name} p50 / p95, s"] = f"{np.median(values or [0.0]):.3f} / {_p95(values):.3f}"
     for name, text in rows.items():

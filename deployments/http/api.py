@@ -199,6 +199,7 @@ def _add_workflow(app: FastAPI, backend: Backend) -> None:
 
     async def _accept_upload(request: Request) -> UploadAnswer:
         owner = owner_of(request)
+        backend.require_intake()
         await jobs.ping()  # a store that is down must refuse at once, not after 50 MB
         await require_room(backend)
         job_id = secrets.token_hex(16)

@@ -49,6 +49,13 @@ class Backend(Protocol):
     def files(self) -> FileStore:
         """Artifacts."""
 
+    def require_intake(self) -> None:
+        """Pass when an upload has a chance, so that one without is refused before it is read.
+
+        Raises:
+            StageUnavailableError: as many uploads wait to be decoded as may.
+        """
+
     async def take_in(self, job_id: str, upload: Path) -> TakenIn:
         """Validate the upload and store it as the job's `original.png`.
 
