@@ -39,6 +39,9 @@ class SmallService:
         self.files = SharedFolder(settings.work_dir)
         self.encoded: list[PictureRef] = []
 
+    def require_intake(self) -> None:
+        """Nothing waits here."""
+
     async def take_in(self, job_id: str, upload: Path) -> TakenIn:
         photo = read_photo(upload, max_pixels=self.settings.max_pixels, max_side=self.settings.max_image_size)
         key = job_key(job_id, "original.png")
