@@ -50,8 +50,8 @@ class Findings:
 async def audit(service: Service, ledger: Ledger, store: redis.Redis) -> Findings:
     """Look at everything; the load must have ended, and nothing else have used the service."""
     findings = await audit_jobs(service, ledger)
-    _look_at_store(store, ledger, service.work_dir, findings)
-    _look_at_folder(store, service.work_dir, findings)
+    look_at_store(store, ledger, service.work_dir, findings)
+    look_at_folder(store, service.work_dir, findings)
     return findings
 
 
@@ -90,14 +90,14 @@ async def _look_at_job(client: PatientClient, job: Accepted, findings: Findings)
         for name in [*status["files"], "archive.zip"]:
             found = await client.call("GET", f"/download/{job.job_id}/{name}")
             findings.files_checked += 1
-            wrong = _wrong_with(name, found.content) if found.status_code == 200 else "is not there"
+            wrong = wrong_with(name, found.content) if found.status_code == 200 else "is not there"
             if wrong:
                 findings.damaged.append(f"{job.job_id}/{name} {wrong}")
     else:
         findings.lost.append(f"{job.job_id} is {status['status']}, stage {status['stage']}")
 
 
-def _wrong_with(name: str, data: bytes) -> str:
+def wrong_with(name: str, data: bytes) -> str:
     """Why an artifact is not whole; empty if it is."""
     try:
         if name.endswith(".json"):
@@ -116,7 +116,8 @@ def _wrong_with(name: str, data: bytes) -> str:
     return ""
 
 
-def _look_at_store(store: redis.Redis, ledger: Ledger, work_dir: Path, findings: Findings) -> None:
+def look_at_store(store: redis.Redis, ledger: Ledger, work_dir: Path, findings: Findings) -> None:
+    """Find jobs without files, jobs nobody asked for, and what the queue of ended jobs should not hold."""
     # Any here and below: redis-py types its answers for all protocols at once.
     client: Any = store
     for name in client.scan_iter(match=redis_keys.JOB + "*"):
@@ -148,7 +149,8 @@ def _look_at_store(store: redis.Redis, ledger: Ledger, work_dir: Path, findings:
     findings.left_over += [f"{count} {what}" for what, count in left.items() if count]
 
 
-def _look_at_folder(store: redis.Redis, work_dir: Path, findings: Findings) -> None:
+def look_at_folder(store: redis.Redis, work_dir: Path, findings: Findings) -> None:
+    """Find files without a job, files of other attempts, and temporary ones."""
     client: Any = store
     for path in work_dir.rglob(".tmp-*"):
         findings.left_over.append(f"temporary file {path.relative_to(work_dir)}")
