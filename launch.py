@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from settings import Settings, SettingsError, read_settings
+from settings import LOOPBACK_NAMES, Settings, SettingsError, read_settings
 
 if TYPE_CHECKING:
     from storage.redis_server import RedisServer
@@ -170,6 +170,7 @@ def service(settings: Settings, config_path: Path, stop: StopSignal) -> Iterator
     url = f"http://{'127.0.0.1' if settings.host == '0.0.0.0' else settings.host}:{settings.port}"
     with ExitStack() as stack:
         _forget_plain_keys()
+        settings = _hold_to_loopback(settings)
         stack.enter_context(_hold_port(settings))
         _prepare_folder(settings.work_dir)
         redis = None if settings.redis_url else stack.enter_context(_own_redis(settings.work_dir))
@@ -241,6 +242,13 @@ def _who_may_use(settings: Settings) -> str:
     if not keys:
         return "no API_KEYS: open to everybody who reaches this address"
     return f"{keys} API key{'' if keys == 1 else 's'} known, all others are refused"
+
+
+def _hold_to_loopback(settings: Settings) -> Settings:
+    """Without keys, a page whose name was made to mean 127.0.0.1 must not get in."""
+    if settings.api_keys or settings.allowed_hosts or settings.host not in LOOPBACK_NAMES.split(","):
+        return settings
+    return settings.model_copy(update={"allowed_hosts": LOOPBACK_NAMES})
 
 
 def _forget_plain_keys() -> None:

@@ -26,6 +26,9 @@ from engine.types import Device
 SECRETS = ("redis_url", "webhook_secret")  # not in `as_args`
 
 
+LOOPBACK_NAMES = "localhost,127.0.0.1,[::1]"
+
+
 class SettingsError(Exception):
     """A setting is unknown or out of range; the message names it and says how to mend it."""
 
@@ -158,6 +161,21 @@ class Settings(BaseSettings):
     cors_origins: str = Field(
         "", description="Origins whose pages may call the API, parted by commas; `*` = any. Unset: none."
     )
+
+    allowed_hosts: str = Field(
+        "",
+        description="Names that the service may be called by (`Host`), parted by commas; unset: any, but "
+        "`make serve` on loopback without API_KEYS takes loopback's names only.",
+    )
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _names_only(cls, value: str) -> str:
+        names = list(filter(None, (part.strip().lower() for part in re.split(r"[,\s]", value))))
+        for name in names:
+            if not re.fullmatch(r"[a-z0-9._-]+|\[[0-9a-f:]+\]", name):
+                raise ValueError(f"{name[:80]} is not a host name: write it without scheme, port and path")
+        return ",".join(names)
 
     @field_validator("api_keys")
     @classmethod

@@ -10,10 +10,25 @@ from pathlib import Path
 
 import pytest
 
-from launch import StopSignal, _hold_port
+from launch import StopSignal, _hold_port, _hold_to_loopback
 from settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({}, "localhost,127.0.0.1,[::1]"),
+        ({"host": "0.0.0.0"}, ""),
+        ({"api_keys": "k" * 24}, ""),
+        ({"allowed_hosts": "tapcut.example"}, "tapcut.example"),
+    ],
+)
+def test_an_open_service_on_loopback_answers_to_loopbacks_names_only(
+    values: dict[str, str], expected: str
+) -> None:
+    assert _hold_to_loopback(Settings(_env_file=None, **values)).allowed_hosts == expected  # type: ignore[arg-type]
 
 
 def launched(tmp_path: Path, **settings: str) -> subprocess.CompletedProcess[str]:

@@ -31,6 +31,7 @@ from deployments.http.idempotency import HOLD_S, kept_reserved
 from deployments.http.keys import KeyRing, parse_keys
 from deployments.http.metrics import render_metrics
 from deployments.http.middleware import RequestContext
+from deployments.http.other_sites import OtherSites
 from deployments.http.places import Places
 from deployments.http.problems import FieldsRefusedError, IdempotencyPendingError
 from deployments.http.prompts import ReadSegment, read_segment, to_prompt
@@ -143,6 +144,7 @@ def create_api(backend: Backend) -> FastAPI:
         per_minute=settings.rate_per_minute,
         burst=settings.rate_burst,
     )
+    app.add_middleware(OtherSites, allowed_hosts=settings.allowed_hosts, cors_origins=settings.cors_origins)
     problems.install(app, QueuePace(backend.jobs, settings.max_queued_jobs))
     if settings.cors_origins:
         # A preflight carries no key, so it is answered outside the guard.

@@ -56,6 +56,10 @@ class KeyRefusedError(RefusedError):
     """The request brings no key, or one that is not known."""
 
 
+class OtherSiteError(RefusedError):
+    """A browser sent this for a page of another site, or by a name that is not the service's."""
+
+
 class RateExceededError(RefusedError):
     """The key has made too many calls; the same one is let through after `retry_after_s` seconds."""
 
@@ -85,6 +89,7 @@ TABLE: dict[type[Exception], tuple[int, str | None, int | None]] = {
     ),
     KeyReused: (422, "Idempotency-Key: already used for another request, take a fresh one", None),
     KeyRefusedError: (401, None, None),
+    OtherSiteError: (403, None, None),
     RateExceededError: (429, None, None),
     UploadRefusedError: (400, None, None),
     PhotoError: (400, None, None),
