@@ -231,7 +231,8 @@ def _reload(running: Running, config_path: Path) -> None:
         if not settings.api_keys:
             # Those of the environment were forgotten at the start; a reload must never open the service.
             kept["api_keys"] = running.settings.api_keys
-        stages = deploy(settings.model_copy(update=kept), config_path)
+        settings = _hold_to_loopback(settings.model_copy(update=kept))
+        stages = deploy(settings, config_path)
         say(f"reloading {stages} stages, replica by replica")
     except (LaunchError, SettingsError) as error:
         say(f"not reloaded: {error}")
