@@ -20,6 +20,7 @@ from ray import serve
 from deployments.messages import Encoded, PictureRef
 from deployments.networks import load_encoder
 from deployments.pictures import PictureReader
+from engine.priority import compute_in_background
 from engine.types import ImageEmbedding, RgbImage
 from settings import Settings
 from storage.errors import FileMissing, StoreFull
@@ -37,6 +38,7 @@ class ImageEncoder:
     """Encodes pictures once, whoever asks."""
 
     def __init__(self, settings: Settings) -> None:
+        compute_in_background()
         self._network = load_encoder(settings)
         self._files = SharedFolder(settings.work_dir)
         self._pictures = PictureReader(self._files)

@@ -13,6 +13,7 @@ from ray import serve
 
 from deployments.messages import Filled
 from deployments.networks import load_inpainter
+from engine.priority import compute_in_background
 from engine.types import FillTask
 from settings import Settings
 from storage.job_metrics import StageTiming
@@ -23,6 +24,7 @@ class LamaInpainter:
     """Fills holes in crops; knows nothing of the pictures they come from."""
 
     def __init__(self, settings: Settings) -> None:
+        compute_in_background()
         self._network = load_inpainter(settings)
 
     def reconfigure(self, user_config: dict[str, Any]) -> None:

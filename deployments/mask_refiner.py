@@ -17,6 +17,7 @@ from deployments.reports import candidate_fields, object_fields, outline_fields
 from engine.encoding import encode_png
 from engine.lama.inpaint import plan_removal
 from engine.photo import read_mask
+from engine.priority import compute_in_background
 from engine.refine import refine_given_mask, refine_object
 from engine.regions import whole_mask
 from engine.types import ObjectPrompt, RefineOptions
@@ -30,6 +31,7 @@ class MaskRefiner:
     """Chooses, cleans, dilates and feathers masks."""
 
     def __init__(self, settings: Settings) -> None:
+        compute_in_background()
         self._settings = settings
         self._files = SharedFolder(settings.work_dir)
         self._pictures = PictureReader(self._files)

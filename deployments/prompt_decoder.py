@@ -13,6 +13,7 @@ from ray import serve
 
 from deployments.messages import Decoded, Encoded
 from deployments.networks import load_decoder
+from engine.priority import compute_in_background
 from engine.types import ObjectPrompt
 from settings import Settings
 from storage.job_metrics import StageTiming
@@ -23,6 +24,7 @@ class PromptDecoder:
     """Decodes all prompts of a job in one call."""
 
     def __init__(self, settings: Settings) -> None:
+        compute_in_background()
         self._network = load_decoder(settings)
 
     def reconfigure(self, user_config: dict[str, Any]) -> None:

@@ -18,6 +18,7 @@ from deployments.reports import crop_fields
 from engine.cutout import cut_out
 from engine.encoding import encode_jpeg, encode_png, encode_webp
 from engine.lama.inpaint import composite
+from engine.priority import compute_in_background
 from engine.regions import whole_mask
 from engine.types import RefinedObject
 from settings import Settings
@@ -33,6 +34,7 @@ class ResultComposer:
     """Cuts out, composites, encodes and stores."""
 
     def __init__(self, settings: Settings) -> None:
+        compute_in_background()
         self._files = SharedFolder(settings.work_dir)
         self._pictures = PictureReader(self._files)
 

@@ -168,5 +168,5 @@ class JobStore(Protocol):
     async def metrics(self) -> StoreMetrics:
         """Counts and histograms over all jobs."""
 
-    async def ping(self) -> None:
-        """Return when the store answers and accepts writes."""
+    async def ping(self) -> int:
+        """Return when the store answers and accepts writes: how many jobs wait."""

@@ -174,10 +174,14 @@ class RedisJobs:
             batch_sizes=_histograms(batches, BATCH_BOUNDS),
         )
 
-    async def ping(self) -> None:
-        """Return when Redis answers and accepts writes. Raises `StoreUnavailable`."""
+    async def ping(self) -> int:
+        """Return when Redis answers and accepts writes: how many jobs wait. Raises `StoreUnavailable`."""
         with translated():
-            await self._redis.client.set(redis_keys.PREFIX + "ping", "1", px=1000)
+            async with self._redis.client.pipeline(transaction=False) as pipeline:
+                pipeline.set(redis_keys.PREFIX + "ping", "1", px=1000)
+                pipeline.zcard(redis_keys.WAITING)
+                _, waiting = await pipeline.execute()
+        return int(waiting)
 
 
 def _ms(seconds: float) -> int:

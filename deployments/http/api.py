@@ -55,7 +55,7 @@ from deployments.http.upload import receive_file
 from deployments.job_request import SegmentRequest
 from deployments.messages import PictureRef
 from engine.errors import PhotoError
-from storage.errors import JobNotFound
+from storage.errors import JobNotFound, QueueFull
 from storage.jobs import Job, Picture, ReservationState
 from storage.sweeper import remove_job
 
@@ -202,7 +202,9 @@ def _add_workflow(app: FastAPI, backend: Backend) -> None:
     async def _accept_upload(request: Request) -> UploadAnswer:
         owner = owner_of(request)
         backend.require_intake()
-        await jobs.ping()  # a store that is down must refuse at once, not after 50 MB
+        # A store that is down, and a queue that would not take the job, must refuse at once, not after 50 MB.
+        if await jobs.ping() >= settings.max_queued_jobs:
+            raise QueueFull("The queue is full")
         await require_room(backend)
         job_id = secrets.token_hex(16)
         upload = backend.files.new_upload()
