@@ -31,11 +31,16 @@ MIB = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One process at one moment. Memory in bytes; `private` is what no other process could share."""
+    """One process at one moment. Memory in bytes.
+
+    `resident` is without the pages of Ray's object store, which each process maps as it touches them:
+    `store` are those. `private` is what no other process could share.
+    """
 
     role: str
     pid: int
     resident: int
+    store: int
     private: int
     descriptors: int
     threads: int
@@ -67,7 +72,8 @@ def samples(service: Service) -> Iterator[Sample]:
             yield Sample(
                 role=role,
                 pid=process.pid,
-                resident=fields["VmRSS"] * 1024,
+                resident=fields["VmRSS"] * 1024 - (mapped := _mapped_store(process.pid)),
+                store=mapped,
                 private=fields["RssAnon"] * 1024,
                 descriptors=len(os.listdir(f"/proc/{process.pid}/fd")),
                 threads=fields["Threads"],
@@ -93,6 +99,17 @@ def _status(pid: int) -> dict[str, int]:
         if name in ("VmRSS", "RssAnon", "Threads"):
             fields[name] = int(value.split()[0])
     return fields
+
+
+def _mapped_store(pid: int) -> int:
+    """Bytes of the object store's file that are resident in the process."""
+    mapped, inside = 0, False
+    for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
+        if line[0] in "0123456789abcdef":
+            inside = "/plasma" in line
+        elif inside and line.startswith("Rss:"):
+            mapped += int(line.split()[1]) * 1024
+    return mapped
 
 
 def redis_of(service: Service) -> redis.Redis:
