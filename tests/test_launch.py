@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from launch import StopSignal, _hold_port, _hold_to_loopback
+from launch.configuration import hold_to_loopback
+from launch.machine import hold_port
+from launch.stop_signal import StopSignal
 from settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,7 +30,7 @@ ROOT = Path(__file__).resolve().parents[1]
 def test_an_open_service_on_loopback_answers_to_loopbacks_names_only(
     values: dict[str, str], expected: str
 ) -> None:
-    assert _hold_to_loopback(Settings(_env_file=None, **values)).allowed_hosts == expected  # type: ignore[arg-type]
+    assert hold_to_loopback(Settings(_env_file=None, **values)).allowed_hosts == expected  # type: ignore[arg-type]
 
 
 def launched(tmp_path: Path, **settings: str) -> subprocess.CompletedProcess[str]:
@@ -65,7 +67,7 @@ def test_port_that_another_launcher_holds_fails_the_start(tmp_path: Path) -> Non
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     # Not listening yet, as while a service starts; Ray's proxy would share this port.
-    with _hold_port(Settings(port=port)):
+    with hold_port(Settings(port=port)):
         ended = launched(tmp_path, PORT=str(port))
         with socket.socket() as proxy:
             proxy.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -89,7 +91,8 @@ def test_missing_checkpoint_fails_the_start_by_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_repeated_signals_end_a_wait_that_they_interrupt(number: int) -> None:
     code = (
-        "import sys, launch; stop = launch.StopSignal(); stop.listen(); print('ready', flush=True);"
+        "import sys; from launch.stop_signal import StopSignal; stop = StopSignal(); stop.listen();"
+        "print('ready', flush=True);"
         "stop.wait(); stop.wait(); print('woken', flush=True); sys.stdin.read(); sys.exit(7)"
     )
     command = [sys.executable, "-c", code]

@@ -15,7 +15,10 @@ from typing import Any
 
 import psutil
 
-from launch import StopSignal, deploy, prepare_ray_environment, settings_of, wait_until_ready
+from launch.configuration import settings_of
+from launch.ray_environment import prepare_ray_environment
+from launch.ray_service import deploy, wait_until_ready
+from launch.stop_signal import StopSignal
 
 HEAD_PORTS = {"node_manager_port": 8910, "object_manager_port": 8911}
 # A dead node is believed after three missed checks of a second each; Ray's default takes tens of seconds.

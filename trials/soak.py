@@ -26,7 +26,7 @@ SAMPLE_S = 10.0
 SHARE_OF_CAPACITY = 0.6
 MEASURED_WITH = 8  # clients, enough to keep every stage busy
 
-STORE_MIB = 512.0  # Ray's object store (launch.py): bounded by its size, so not by growth
+STORE_MIB = 512.0  # Ray's object store (launch/ray_service.py): bounded by its size, so not by growth
 
 # unit: (largest growth from the window's start to its end as a fraction, or else as an amount)
 PROMISES = {

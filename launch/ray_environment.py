@@ -1,0 +1,56 @@
+"""The environment that Ray and its processes are started with.
+
+Owns every variable of Ray's that the launcher sets, and the token that Ray's ports ask for.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+from launch.configuration import ROOT
+from settings import Settings
+
+EDGE_SETTINGS = (
+    *("MAX_UPLOAD_MB", "MAX_JSON_MB", "HEAD_TIMEOUT_S", "BODY_SILENCE_S", "BODY_TIMEOUT_S"),
+    "CORS_ORIGINS",
+)
+
+
+def prepare_ray_environment(settings: Settings) -> None:
+    """Set what Ray and its processes take from the environment; before Ray is imported."""
+    # A dead HTTP proxy is replaced in 5 s instead of 30.
+    os.environ.setdefault("RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S", "1")
+    os.environ.setdefault("RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S", "2")
+    # A replica that does not answer its health check does not drain either: waiting for it only delays.
+    os.environ.setdefault("RAY_SERVE_FORCE_STOP_UNHEALTHY_REPLICAS", "1")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # glibc gives each of some forty threads an arena of its own, and what is freed in one stays there.
+    os.environ.setdefault("MALLOC_ARENA_MAX", "2")
+    # Ray keeps six files of 512 MiB of each process's log; three of 64 MiB are some weeks of a busy service.
+    os.environ.setdefault("RAY_ROTATION_MAX_BYTES", str(64 << 20))
+    os.environ.setdefault("RAY_ROTATION_BACKUP_COUNT", "2")
+    # Ray starts its workers at niceness 15: on a busy laptop that made every stage wait for the rest.
+    os.environ.setdefault("RAY_worker_niceness", "0")
+    os.environ.update(settings.as_environment())
+    # The HTTP proxy is Serve's own process: it reads its limits from the environment.
+    os.environ.setdefault("RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH", "deployments.http.edge.edge_of_proxy")
+    for name in EDGE_SETTINGS:
+        os.environ[name] = str(settings.as_args()[name])
+    # Ray's name for it: one machine only. Its address is then 127.0.0.1, and most of its ports listen there.
+    os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    _require_ray_token(settings.work_dir / ".ray_token")
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+
+
+def _require_ray_token(path: Path) -> None:
+    # Whoever reaches Ray's ports and knows the token runs code here. Ray's own token file is readable
+    # by every user of the machine and never changes; this one is new with every start.
+    os.environ["RAY_AUTH_MODE"] = "token"
+    if "RAY_AUTH_TOKEN" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ:
+        return
+    path.unlink(missing_ok=True)
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(secrets.token_hex(32))
+    os.environ["RAY_AUTH_TOKEN_PATH"] = str(path)
