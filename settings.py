@@ -79,7 +79,7 @@ class Settings(BaseSettings):
     )
     max_objects: int = Field(32, ge=1, le=1000, description="Most objects in one `/segment` call.")
     max_queued_jobs: int = Field(
-        256, ge=1, description="Most jobs waiting; beyond it `/segment` answers 503."
+        256, ge=1, description="Most jobs waiting; beyond it `/upload` and `/segment` answer 503."
     )
     max_queued_jobs_per_key: int = Field(
         64, ge=1, description="Most jobs of one API key waiting; beyond it its `/segment` answers 429."
