@@ -162,6 +162,31 @@ DOCS_PAGE = """<!doctype html>
 DOCS_START = "SwaggerUIBundle({ url: '/openapi.json', dom_id: '#swagger-ui', deepLinking: true });\n"
 
 
+def refusals(*codes: int) -> dict[int | str, dict[str, Any]]:
+    """What a call's refusals look like in the document."""
+    meaning = {
+        400: "Not a picture that can be worked on; `detail` says why.",
+        404: "Unknown, expired or deleted job, or unknown file.",
+        408: "The body came too slowly.",
+        409: "The job is being processed.",
+        413: "The body is larger than MAX_JSON_MB.",
+        429: "Over what one key may ask for: nothing was accepted; see `Retry-After`.",
+        416: "The requested range lies outside the file.",
+        422: "A field is unknown, malformed or does not fit the picture; `errors` names each.",
+        503: "Queue full, or a part of the service is down: nothing was accepted; see `Retry-After`.",
+    }
+    schema = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    retry = {"Retry-After": {"required": True, "schema": {"type": "integer", "minimum": 1}}}
+    return {
+        code: {
+            "description": meaning[code],
+            "content": schema,
+            **({"headers": retry} if code in (429, 503) else {}),
+        }
+        for code in codes
+    }
+
+
 def install(app: FastAPI, *, needs_key: bool) -> None:
     """Add `/docs`, `/app/`, the problem schema and the answers of access control to `app`."""
     app.mount("/docs/assets", _Files(packages=[("fastapi_offline", "static")], policy=DOCS_POLICY))
