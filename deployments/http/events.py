@@ -48,24 +48,27 @@ class _PlacedStream(StreamingResponse):
     """A stream that needs a place for as long as it is sent, however it ends."""
 
     places: Places
+    owner: str
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with self.places.take():
+        with self.places.take(self.owner):
             await super().__call__(scope, receive, send)
 
 
-def stream_events(backend: Backend, job_id: str, work_dir_name: str, followers: Places) -> StreamingResponse:
+def stream_events(
+    backend: Backend, job_id: str, owner: str, work_dir_name: str, followers: Places
+) -> StreamingResponse:
     """The event stream of a job that was there a moment ago; it ends with an event `gone` if it goes.
 
     Raises:
-        StageUnavailableError: all of `followers` are taken; raised when the sending begins.
+        StageUnavailableError: `followers`, or `owner`'s half, are taken; raised when the sending begins.
     """
     stream = _PlacedStream(
         _events(backend, job_id, work_dir_name),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
-    stream.places = followers
+    stream.places, stream.owner = followers, owner
     return stream
 
 

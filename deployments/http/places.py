@@ -5,6 +5,7 @@ Owns the counting, within one replica. Without a bound each wait would lengthen 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,23 +13,25 @@ from deployments.http.problems import StageUnavailableError
 
 
 class Places:
-    """`limit` places for `what`. For one event loop."""
+    """`limit` places for `what`, of which one tenant may have half. For one event loop."""
 
     def __init__(self, limit: int, what: str) -> None:
         self._limit, self._what = limit, what
-        self._taken = 0
+        self._taken: Counter[str] = Counter()
 
     @contextmanager
-    def take(self) -> Iterator[None]:
-        """Hold a place while the context lasts.
+    def take(self, owner: str = "") -> Iterator[None]:
+        """Hold a place while the context lasts. `owner`: the tenant, "" where there are none.
 
         Raises:
-            StageUnavailableError: all are taken.
+            StageUnavailableError: all are taken, or the tenant has its half.
         """
-        if self._taken >= self._limit:
+        most = self._limit // 2 if owner else self._limit
+        if self._taken.total() >= self._limit or self._taken[owner] >= most:
             raise StageUnavailableError(f"Too many {self._what} at once: try again shortly")
-        self._taken += 1
+        self._taken[owner] += 1
         try:
             yield
         finally:
-            self._taken -= 1
+            self._taken[owner] -= 1
+            self._taken += Counter()  # drops the tenants that hold none

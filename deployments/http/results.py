@@ -39,7 +39,7 @@ def add_results(app: FastAPI, backend: Backend) -> None:
     )
     async def events(job_id: JobId, job: OwnJob) -> Response:
         """The same as `/status`, as server-sent events on every change, until the job ends."""
-        return stream_events(backend, job.id, work_dir_name, followers)
+        return stream_events(backend, job.id, job.owner, work_dir_name, followers)
 
     described: dict[str, Any] = {
         "tags": ["workflow"],

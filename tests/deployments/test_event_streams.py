@@ -18,12 +18,12 @@ SCOPE = {"type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "met
 class Follower:
     """A client of one event stream, as an ASGI server presents it."""
 
-    def __init__(self, places: Places) -> None:
+    def __init__(self, places: Places, owner: str = "") -> None:
         self.left = asyncio.Event()
         self.begun = asyncio.Event()
         # A store that does not answer: the stream says so and goes on for ever.
         backend: Any = SimpleNamespace(events=self, jobs=self)
-        self._stream = stream_events(backend, "0" * 32, "jobs", places)
+        self._stream = stream_events(backend, "0" * 32, owner, "jobs", places)
 
     async def subscribe(self, job_id: str) -> AsyncGenerator[None]:
         while True:
@@ -57,3 +57,22 @@ async def test_event_streams_are_bounded_and_one_that_leaves_makes_room() -> Non
     await asyncio.wait_for(third.begun.wait(), 5)
     third.left.set()
     await asyncio.wait_for(following, 5)
+
+
+async def test_one_tenant_leaves_half_of_the_streams_to_the_others() -> None:
+    places = Places(4, "event streams")
+    greedy, others = [Follower(places, "a") for _ in range(3)], [Follower(places, "b") for _ in range(2)]
+    following = [asyncio.create_task(one.follow()) for one in greedy[:2] + others]
+    for one in greedy[:2]:
+        await asyncio.wait_for(one.begun.wait(), 5)
+    with pytest.raises(StageUnavailableError, match="event streams"):
+        await greedy[2].follow()
+    for one in others:
+        await asyncio.wait_for(one.begun.wait(), 5)
+    greedy[0].left.set()
+    await asyncio.wait_for(following[0], 5)
+    following.append(asyncio.create_task(greedy[2].follow()))
+    await asyncio.wait_for(greedy[2].begun.wait(), 5)
+    for one in greedy + others:
+        one.left.set()
+    await asyncio.gather(*following)
