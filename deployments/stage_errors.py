@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ray.exceptions import RayActorError, RayError, RayTaskError, TaskCancelledError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RayServeException
 
-from engine.errors import EngineError
+from engine.errors import EngineError, GpuOutOfMemoryError
 from storage.errors import FileMissing, StoreFull
 
 PASSING = (RayActorError, BackPressureError, DeploymentUnavailableError, TaskCancelledError)
@@ -52,6 +52,9 @@ def replica_died(error: BaseException) -> bool:
 def judge(error: BaseException) -> Verdict:
     """Read an exception that came out of a handle call."""
     cause = unwrap(error)
+    if isinstance(cause, GpuOutOfMemoryError):
+        # Others share the card: there may be room again by the next walk.
+        return Verdict(cause, f"Processing failed: {cause}", passing=True, expected=True)
     if isinstance(cause, EngineError):
         return Verdict(cause, str(cause), passing=False, expected=True)
     if isinstance(cause, StoreFull):

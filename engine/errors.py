@@ -27,3 +27,7 @@ class CheckpointError(EngineError):
 
 class ExecutionError(EngineError):
     """A network cannot be executed as asked on this machine; the message says what to set instead."""
+
+
+class GpuOutOfMemoryError(EngineError):
+    """The GPU has no room even for a batch of one; the message says which setting to lower."""

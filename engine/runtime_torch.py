@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from engine.errors import GpuOutOfMemoryError
+
+log = logging.getLogger(__name__)
+
 
 class TorchRuntime:
     """A module called eagerly; stateless, so concurrent callers do not meet.
 
     `bf16` computes in bfloat16 where autocast allows it. `threads` sets torch's threads for the
-    whole process, 0 leaves them.
+    whole process, 0 leaves them. A batch that the card has no room for is done in halves.
     """
 
     backend = "torch"
@@ -26,7 +31,27 @@ class TorchRuntime:
         self._bf16 = bf16
 
     def __call__(self, *inputs: NDArray[Any]) -> tuple[NDArray[Any], ...]:
-        """See `engine.runtime.Runtime`."""
+        """See `engine.runtime.Runtime`.
+
+        Raises:
+            GpuOutOfMemoryError: the card has no room even for a batch of one.
+        """
+        try:
+            return self._run(*inputs)
+        except torch.OutOfMemoryError as error:
+            batch = inputs[0].shape[0]
+            if batch < 2 or any(one.shape[0] != batch for one in inputs):
+                raise GpuOutOfMemoryError(
+                    "out of memory on the GPU; lower INPAINT_SIZES, or give this stage a larger num_gpus"
+                ) from error
+        # Outside of the handler, whose traceback still holds the tensors that did not fit.
+        if self.device != "cpu":
+            torch.cuda.empty_cache()
+        log.warning("no room on the GPU for a batch of %d, doing it in halves", batch)
+        halves = [self(*(one[part] for one in inputs)) for part in (np.s_[: batch // 2], np.s_[batch // 2 :])]
+        return tuple(np.concatenate(parts) for parts in zip(*halves, strict=True))
+
+    def _run(self, *inputs: NDArray[Any]) -> tuple[NDArray[Any], ...]:
         with torch.inference_mode(), torch.autocast(self.device, torch.bfloat16, enabled=self._bf16):
             answer = self._module(*(_as_tensor(array).to(self.device) for array in inputs))
             outputs = answer if isinstance(answer, tuple) else (answer,)
