@@ -3,7 +3,10 @@ local id, entry, token, max_tries = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local key = K.job .. id
 local job = redis.call('HMGET', key, 'state', 'entry', 'tries', 'begun_by', 'run')
 if job[1] ~= 'processing' or job[2] ~= entry then
-  drop_entry(entry)
+  -- The ticket may be another job's by now: then it is not ours to drop.
+  if (redis.call('HGET', K.tickets, entry) or id) == id then
+    drop_entry(entry)
+  end
   return {'gone'}
 end
 if #redis.call('XPENDING', K.queue, K.group, entry, entry, 1, ARGV[6]) == 0 then

@@ -116,3 +116,25 @@ async def test_an_idle_queue_keeps_no_keys_of_the_line(store: Store) -> None:
         await store.committed(await store.begun(await store.taken()))
     left = {key.removeprefix(redis_keys.PREFIX) for key in await store.connection.client.keys()}
     assert not left & {"turns", "used", "turn", "tickets", "waiting", "lane:a", "lane:b", "lane:c"}
+
+
+async def test_a_late_begin_takes_no_ticket_from_the_job_that_has_it_now(store: Store) -> None:
+    first, second = await queued(store, "a"), await queued(store, "b", objects=5)
+    late = await store.taken("stalled")
+    other = await store.taken("leaving")
+    held = [other]
+    while len(held) < 2:
+        held += await store.queue.reclaim("leaving", 0, holding=held)
+    for delivery in held:
+        begun = await store.begun(delivery)
+        assert await store.queue.give_back(delivery, begun.attempt)
+    taken = await store.taken("dies")
+    # The ticket that the stalled runner once had for the first job is the second one's now.
+    assert (late.job_id, taken.job_id, taken.entry_id) == (first, second, late.entry_id)
+    await store.begun(taken)
+    assert await store.queue.begin(late) is None
+    found = await store.queue.reclaim("alive", 0)
+    assert [one.job_id for one in found] == [second]
+    await store.committed(await store.begun(found[0]))
+    await store.committed(await store.begun(await store.taken("alive")))
+    assert await store.connection.client.xlen(redis_keys.QUEUE) == 0
