@@ -172,27 +172,30 @@ def test_cleanup_twice_is_not_found_the_second_time(api: httpx.Client) -> None:
 
 
 def test_full_queue_refuses_with_retry_after_and_accepts_nothing(api: httpx.Client) -> None:
-    jobs = [upload(api)["job_id"] for _ in range(4)]
+    jobs = [upload(api)["job_id"] for _ in range(30)]
     waiting: list[str] = []
     refused: httpx.Response | None = None
     try:
         # The limit is 12 waiting jobs; heavy ones keep the runner busy while the queue fills.
-        for number in range(30):
-            job_id = jobs[number] if number < len(jobs) else upload(api)["job_id"]
+        for job_id in jobs:
             order = {"coordinates_list": [list(DISC)] * 8}
             answer = api.post("/segment", params={"job_id": job_id}, json=order)
             if answer.status_code == 503:
                 refused = answer
+                upload_refused = post_file(api, png_bytes(scene()))
                 assert api.get(f"/status/{job_id}").json()["status"] == "uploaded"
                 break
             waiting.append(job_id)
         assert refused is not None, "30 jobs were accepted"
         assert_problem(refused, 503, "queue is full")
         assert int(refused.headers["retry-after"]) > 0
+        # A picture whose job could not be queued is not taken in either, unless a place has just come free.
+        if upload_refused.status_code != 200:
+            assert_problem(upload_refused, 503, "queue is full")
         positions = [api.get(f"/status/{job_id}").json()["queue_position"] for job_id in waiting[-3:]]
         assert all(positions) and positions == sorted(positions)
     finally:
-        for job_id in waiting:
+        for job_id in jobs:
             api.delete(f"/cleanup/{job_id}")
 
 

@@ -242,11 +242,6 @@ def test_page_waits_as_long_as_a_full_queue_says_and_comes_through(
 ) -> None:
     service = serve(MAX_QUEUED_JOBS=1)
     service.paused.set()
-    with httpx.Client(base_url=service.url, headers={"Authorization": f"Bearer {KEY}"}) as api:
-        job_id = api.post("/upload", files={"file": ("a.png", picture.read_bytes())}).json()["job_id"]
-        api.post(
-            "/segment", params={"job_id": job_id}, json={"coordinates_list": [[9, 9]]}
-        ).raise_for_status()
     editor = page_of(service)
     editor.visit()
     editor.choose(picture)
@@ -254,6 +249,11 @@ def test_page_waits_as_long_as_a_full_queue_says_and_comes_through(
     editor.expect_screen("edit")
     editor.tap(DISC)
     editor.expect_objects(1)
+    with httpx.Client(base_url=service.url, headers={"Authorization": f"Bearer {KEY}"}) as api:
+        job_id = api.post("/upload", files={"file": ("a.png", picture.read_bytes())}).json()["job_id"]
+        api.post(
+            "/segment", params={"job_id": job_id}, json={"coordinates_list": [[9, 9]]}
+        ).raise_for_status()
     with editor.page.expect_response("**/segment*") as answered:
         editor.press("cut-out")
     assert answered.value.status == 503
