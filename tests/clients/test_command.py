@@ -94,7 +94,14 @@ def test_ctrl_c_keeps_what_is_done_and_cleans_up(service_url: str, tmp_path: Pat
         (photos / f"{number:02}.png").write_bytes(png_bytes(scene(seed=number)))
     command = [*TAPCUT, "remove", str(photos), "--at", at(DISC), "-o", str(tmp_path / "out"), "-j", "2"]
     environment = {**os.environ, "TAPCUT_URL": service_url}
-    running = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    running = subprocess.Popen(
+        command,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Who runs the tests in the background has them ignore Ctrl-C, and their children with them.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     deadline = time.monotonic() + 60
     while not list((tmp_path / "out").glob("*.png")):
         assert time.monotonic() < deadline and running.poll() is None
