@@ -101,9 +101,7 @@ class JobAttempts:
     async def _walk(self, started: Started) -> Finished:
         job, attempt, began = started.job, started.attempt, time.perf_counter()
         folder = f"{job.id}/a{attempt}"
-        picture = PictureRef(
-            job.id, job.files["original.png"], job.picture.digest, job.picture.width, job.picture.height
-        )
+        picture = PictureRef.of(job)
 
         async def report(stage: str, progress: int, files: Mapping[str, str]) -> None:
             try:

@@ -20,6 +20,7 @@ from engine.types import (
     WeightRegion,
 )
 from storage.job_metrics import StageTiming
+from storage.jobs import Job
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,13 @@ class PictureRef:
     digest: str  # content hash of the pixels
     width: int
     height: int
+
+    @classmethod
+    def of(cls, job: Job) -> PictureRef:
+        """Where the picture of `job` is."""
+        return cls(
+            job.id, job.files["original.png"], job.picture.digest, job.picture.width, job.picture.height
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ PICTURES = tuple(
     for width, height, kind in ((64, 48, "PNG"), (96, 80, "JPEG"), (200, 120, "WEBP"), (31, 150, "PNG"))
 )
 JOB_ID = re.compile(r"[0-9a-f]{32}")
-LEAKS = re.compile(r"Traceback|site-packages|ray::|/tmp/|/home/|/root/|\.py\b|0x[0-9a-f]{8}")
+LEAKS = re.compile(r"Traceback|site-packages|ray::|/(?:tmp|home|root)/|\.py\b|0x[0-9a-f]{8}")
 BUSY_CALLS = ("upload", "segment", "preview")  # may answer 503 while the queue is full
 
 

@@ -107,7 +107,7 @@ def add_workflow(app: FastAPI, backend: Backend) -> None:
                 f"given-{hashlib.sha256(png).hexdigest()[:32]}.png"  # a repeated call makes the same request
             )
             try:
-                key = await backend.take_mask(picture_ref(job), name, png)
+                key = await backend.take_mask(PictureRef.of(job), name, png)
             except PhotoError as error:
                 raise FieldsRefusedError(f"objects.{index}.mask: {error}") from error
             request = request.with_mask(index, key)
@@ -127,18 +127,7 @@ def add_workflow(app: FastAPI, backend: Backend) -> None:
         prompt = to_prompt(
             body, width=job.picture.width, height=job.picture.height, normalized=body.normalized
         )
-        outline = await backend.preview(picture_ref(job), prompt)
+        outline = await backend.preview(PictureRef.of(job), prompt)
         if "image/png" in request.headers.get("accept", ""):
             return Response(outline.mask_png, media_type="image/png", headers={"Vary": "Accept"})
         return JSONResponse(dict(outline.fields), headers={"Vary": "Accept"})
-
-
-def picture_ref(job: Job) -> PictureRef:
-    """Where the picture of `job` is."""
-    return PictureRef(
-        job_id=job.id,
-        key=job.files["original.png"],
-        digest=job.picture.digest,
-        width=job.picture.width,
-        height=job.picture.height,
-    )
