@@ -146,3 +146,25 @@ def test_both_clients_have_the_same_calls() -> None:
 
     sync, asynchronous = calls(Client), calls(AsyncClient)
     assert {**sync, "aclose": sync["close"]} == {**asynchronous, "close": asynchronous["aclose"]}
+
+
+def test_points_mean_the_picture_that_was_given_also_where_the_service_makes_it_smaller(
+    service_url: str,
+) -> None:
+    large = scene().repeat(3, axis=0).repeat(3, axis=1)
+    left, top, right, bottom = (
+        3 * (side + out) for side, out in zip(DISC * 2, (-56, -56, 56, 56), strict=True)
+    )
+    mask = np.zeros((960, 1440), np.uint8)
+    mask[300:500, 600:900] = 255
+    with Client(service_url) as client:
+        result = client.extract(
+            large,
+            objects=[ObjectPrompt(box=(left, top, right, bottom)), ObjectPrompt(mask=png_bytes(mask))],
+            timeout_s=60,
+        )
+    assert (result.upload.width, result.upload.uploaded_width) == (1024, 1440)
+    scale = 1024 / 1440
+    disc, given = result.status.objects
+    assert np.allclose(disc.outline.bbox, np.array([left, top, right, bottom]) * scale, atol=8)
+    assert np.allclose(given.outline.bbox, np.array([600, 300, 900, 500]) * scale, atol=2)

@@ -12,7 +12,8 @@ import httpx
 
 from tapcut_client import operations
 from tapcut_client.calls import DEFAULT_TIMEOUT, DEFAULT_URL, arguments_of, head_of, headers_for, objects_of
-from tapcut_client.download import FileSink, MemorySink, download
+from tapcut_client.download import MemorySink, download
+from tapcut_client.file_sink import FileSink
 from tapcut_client.models import Box, ObjectPrompt, Point, Preview, Status, Upload
 from tapcut_client.operations import OnStatus
 from tapcut_client.pictures import PictureLike, Progress, picture_of
@@ -116,9 +117,10 @@ class Client:
         *,
         labels: Sequence[int] | None = None,
         box: Box | None = None,
+        normalized: bool = False,
     ) -> Preview:
-        """The mask for one prompt, at once."""
-        return self._run(operations.preview(self._retry, job_id, points, labels, box))
+        """The mask for one prompt, at once; coordinates in pixels of `original.png`, or 0..1."""
+        return self._run(operations.preview(self._retry, job_id, points, labels, box, normalized))
 
     def status(self, job_id: str) -> Status:
         """The job as it is now."""
@@ -144,8 +146,12 @@ class Client:
     def download_to(
         self, job_id: str, filename: str, path: Path | str, *, on_progress: Progress | None = None
     ) -> Path:
-        """One artifact into a file, which appears when it is whole."""
-        with FileSink(path) as sink:
+        """One artifact into a file, which appears when it is whole.
+
+        A transfer that breaks off, also because this process is killed, leaves `.NAME.part` beside it; the
+        next call goes on after it if the service's file is still the same.
+        """
+        with FileSink(path, f"{job_id}/{filename}") as sink:
             self._run(download(self._retry, job_id, filename, sink, on_progress))
             return sink.finish()
 
@@ -163,12 +169,17 @@ class Client:
         objects: Sequence[ObjectPrompt],
         outputs: Sequence[str],
         *,
+        normalized: bool = False,
+        dilate_px: int | None = None,
+        feather_px: int | None = None,
         format: str = "png",
         timeout_s: float | None = None,
         on_status: OnStatus | None = None,
         keep_job: bool = False,
     ) -> Result:
         """A whole job: upload, segment, wait, download; cleaned up at the end unless `keep_job`.
+
+        `objects` are in pixels of `picture`, also where the service makes it smaller; 0..1 if `normalized`.
 
         Raises:
             JobFailed: it ended as `error`.
@@ -180,6 +191,9 @@ class Client:
                 picture_of(picture),
                 objects,
                 outputs,
+                normalized=normalized,
+                dilate_px=dilate_px,
+                feather_px=feather_px,
                 format=format,
                 timeout_s=timeout_s,
                 on_status=on_status,
@@ -193,15 +207,24 @@ class Client:
         points: Sequence[Point] | None = None,
         *,
         objects: Sequence[ObjectPrompt] | None = None,
+        normalized: bool = False,
+        dilate_px: int | None = None,
+        feather_px: int | None = None,
         format: str = "png",
         timeout_s: float | None = None,
         on_status: OnStatus | None = None,
     ) -> Result:
-        """The picture without the tapped objects: the result's file `full_inpainted.png` (or .jpg, .webp)."""
+        """The picture without the tapped objects: the result's file `full_inpainted.png` (or .jpg, .webp).
+
+        See `process` for the coordinates and the errors.
+        """
         return self.process(
             picture,
             objects_of(points, objects),
             ("full_inpainted",),
+            normalized=normalized,
+            dilate_px=dilate_px,
+            feather_px=feather_px,
             format=format,
             timeout_s=timeout_s,
             on_status=on_status,
@@ -213,14 +236,19 @@ class Client:
         points: Sequence[Point] | None = None,
         *,
         objects: Sequence[ObjectPrompt] | None = None,
+        normalized: bool = False,
         timeout_s: float | None = None,
         on_status: OnStatus | None = None,
     ) -> Result:
-        """The tapped objects with transparent background: the result's files `cropped_0.png`, ..."""
+        """The tapped objects with transparent background: the result's files `cropped_0.png`, ...
+
+        See `process` for the coordinates and the errors.
+        """
         return self.process(
             picture,
             objects_of(points, objects),
             ("masks", "cropped"),
+            normalized=normalized,
             timeout_s=timeout_s,
             on_status=on_status,
         )

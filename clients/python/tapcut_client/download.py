@@ -1,13 +1,11 @@
-"""Downloads that go on where they broke off.
+"""Downloads that go on where they broke off, also in another process.
 
-Owns ranges, the check that it is still the same file, and where the bytes go.
+Owns ranges, and the check that it is still the same file. Where the bytes go is a sink's business.
 """
 
 from __future__ import annotations
 
-import os
 import re
-from pathlib import Path
 from typing import Protocol
 
 from tapcut_client.errors import ApiError, ConnectionFailed, DownloadBroken
@@ -17,15 +15,16 @@ from tapcut_client.steps import Operation, Reply, Send
 
 
 class Sink(Protocol):
-    """Where a download goes. `size`: bytes it holds so far."""
+    """Where a download goes. `size`: bytes it holds so far; `etag`: of the file that they belong to."""
 
     size: int
+    etag: str
+
+    def restart(self, etag: str) -> None:
+        """Forget everything; what comes now belongs to `etag`."""
 
     def write(self, chunk: bytes) -> None:
         """Append."""
-
-    def restart(self) -> None:
-        """Forget everything."""
 
 
 class MemorySink:
@@ -34,60 +33,27 @@ class MemorySink:
     def __init__(self) -> None:
         self._data = bytearray()
         self.size = 0
+        self.etag = ""
+
+    def restart(self, etag: str) -> None:
+        """Forget everything; what comes now belongs to `etag`."""
+        self._data.clear()
+        self.size, self.etag = 0, etag
 
     def write(self, chunk: bytes) -> None:
         """Append."""
         self._data += chunk
         self.size = len(self._data)
 
-    def restart(self) -> None:
-        """Forget everything."""
-        self._data.clear()
-        self.size = 0
-
     def data(self) -> bytes:
         """All of it."""
         return bytes(self._data)
 
 
-class FileSink:
-    """A download into a file, which has its name only when it is whole. A context manager."""
-
-    def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
-        self._part = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
-        self._file = self._part.open("wb")
-        self.size = 0
-
-    def write(self, chunk: bytes) -> None:
-        """Append."""
-        self._file.write(chunk)
-        self.size += len(chunk)
-
-    def restart(self) -> None:
-        """Forget everything."""
-        self._file.seek(0)
-        self._file.truncate()
-        self.size = 0
-
-    def finish(self) -> Path:
-        """Give the file its name."""
-        self._file.close()
-        self._part.replace(self.path)
-        return self.path
-
-    def __enter__(self) -> FileSink:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-        self._part.unlink(missing_ok=True)
-
-
 def download(
     policy: RetryPolicy, job_id: str, filename: str, sink: Sink, on_progress: Progress | None
 ) -> Operation[None]:
-    """`GET /download` into `sink`; every try goes on where the one before broke off.
+    """`GET /download` into `sink`; every try goes on after what the sink holds.
 
     Tries that brought bytes do not count against the policy.
 
@@ -117,7 +83,8 @@ def download(
         except ApiError as error:
             if error.status != 416 or not sink.size:
                 raise
-            sink.restart()  # the file has been replaced by a shorter one
+            # Nothing comes after what is there: it is whole already, or of a file that was longer.
+            sink.restart("")
             continue
         if state.total is None or sink.size == state.total:
             return
@@ -132,13 +99,12 @@ class _Transfer:
         self.total: int | None = None
         self._sink = sink
         self._on_progress = on_progress
-        self._etag = ""
 
     def headers(self) -> dict[str, str]:
         headers = {"Accept-Encoding": "identity"}
-        if self._sink.size and self._etag:
+        if self._sink.size and self._sink.etag:
             # With If-Range a file that has changed comes whole instead of a piece that does not fit.
-            headers |= {"Range": f"bytes={self._sink.size}-", "If-Range": self._etag}
+            headers |= {"Range": f"bytes={self._sink.size}-", "If-Range": self._sink.etag}
         return headers
 
     def begins(self, reply: Reply) -> None:
@@ -146,10 +112,9 @@ class _Transfer:
         if reply.status == 206 and span and int(span[1]) == self._sink.size:
             self.total = int(span[2])
         else:
-            self._sink.restart()
+            self._sink.restart(reply.headers.get("etag", ""))
             length = reply.headers.get("content-length", "")
             self.total = int(length) if length.isdigit() else None
-        self._etag = reply.headers.get("etag", "")
 
     def continues(self, chunk: bytes) -> None:
         self._sink.write(chunk)

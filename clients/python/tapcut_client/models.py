@@ -7,7 +7,7 @@ fail by name. All coordinates are x, y in pixels of `original.png`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
 Point = tuple[float, float]
@@ -43,10 +43,22 @@ class ObjectPrompt:
             fields["mask"] = base64.b64encode(self.mask).decode()
         return fields
 
+    def scaled(self, x_factor: float, y_factor: float) -> ObjectPrompt:
+        """The same object in a picture that is scaled by these factors."""
+        x0, y0, x1, y1 = self.box or (0.0, 0.0, 0.0, 0.0)
+        return replace(
+            self,
+            points=[(x * x_factor, y * y_factor) for x, y in self.points],
+            box=self.box and (x0 * x_factor, y0 * y_factor, x1 * x_factor, y1 * y_factor),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A registered picture. `notes` say what was done to it on the way in."""
+    """A registered picture. `notes` say what was done to it on the way in.
+
+    `width`, `height`: of `original.png`, which is smaller than the upload where the service has a limit.
+    """
 
     job_id: str
     width: int
@@ -68,6 +80,28 @@ class Upload:
             expires_at=fields["expires_at"],
             notes=tuple(fields["notes"]),
         )
+
+    @property
+    def scaled_down(self) -> bool:
+        """Whether `original.png` is smaller than what was uploaded."""
+        return (self.width, self.height) != (self.uploaded_width, self.uploaded_height)
+
+    def in_frame(self, objects: Sequence[ObjectPrompt]) -> list[ObjectPrompt]:
+        """Objects in pixels of what was uploaded, as objects in pixels of `original.png`.
+
+        A `mask` is scaled with them, by its nearest pixels.
+        """
+        if not self.scaled_down:
+            return list(objects)
+        factors = self.width / self.uploaded_width, self.height / self.uploaded_height
+        return [self._mask_in_frame(one.scaled(*factors)) for one in objects]
+
+    def _mask_in_frame(self, one: ObjectPrompt) -> ObjectPrompt:
+        if one.mask is None:
+            return one
+        from tapcut_client.pictures import resized_mask
+
+        return replace(one, mask=resized_mask(one.mask, self.width, self.height))
 
 
 @dataclass(frozen=True, slots=True)

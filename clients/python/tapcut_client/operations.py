@@ -90,9 +90,10 @@ def preview(
     points: Sequence[Point],
     labels: Sequence[int] | None,
     box: Box | None,
+    normalized: bool,
 ) -> Operation[Preview]:
     """`POST /preview`."""
-    body = {"job_id": job_id, **ObjectPrompt(points, labels, box).as_json()}
+    body = {"job_id": job_id, "normalized": normalized, **ObjectPrompt(points, labels, box).as_json()}
     reply = yield from with_retries(policy, lambda: Send("POST", "/preview", json=body))
     return Preview.of(json.loads(reply.body))
 

@@ -1,13 +1,16 @@
 """Pictures in and out: paths, bytes, open files, Pillow images, NumPy arrays.
 
-Owns the conversion to something that can be sent more than once. Pillow and NumPy are needed only
-for what is given or asked for as theirs (`pip install tapcut-client[images]`).
+Owns the conversion to something that can be sent more than once, a piece at a time: files are never read
+into memory. NumPy is needed only for what is asked for as its arrays (`pip install tapcut-client[numpy]`).
 """
 
 from __future__ import annotations
 
 import io
 import os
+import shutil
+import tempfile
+import weakref
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -18,8 +21,13 @@ if TYPE_CHECKING:
     import numpy as np
     import PIL.Image
 
-# Any: Pillow's and NumPy's types exist only where they are installed.
-PictureLike = Any  # str | Path | bytes | BinaryIO | PIL.Image.Image | numpy.ndarray [H, W, 3] uint8 RGB
+    Pixels = np.ndarray[Any, np.dtype[np.uint8]]  # [H, W, 3] RGB, or [H, W] grey
+    PictureLike = (
+        str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | PIL.Image.Image | Pixels
+    )
+else:
+    PictureLike = Any  # Pillow and NumPy are not imported for their names alone
+
 Progress = Callable[[int, int], None]  # bytes done, bytes in all (0 when unknown)
 
 
@@ -33,7 +41,7 @@ class Picture:
 
 
 def picture_of(source: PictureLike) -> Picture:
-    """Anything that holds a picture.
+    """Anything that holds a picture; an open file is sent from its start, and stays open.
 
     Raises:
         TypeError: it is none of the kinds above, or an array of another shape or dtype.
@@ -45,13 +53,31 @@ def picture_of(source: PictureLike) -> Picture:
     if isinstance(source, (bytes, bytearray, memoryview)):
         return _of_bytes("picture", bytes(source))
     if hasattr(source, "read"):
-        name = getattr(source, "name", "picture")
-        return _of_bytes(os.path.basename(name) if isinstance(name, str) else "picture", source.read())
+        return _of_file(source)
     return _of_bytes("picture.png", _png(source))
 
 
 def _of_bytes(name: str, data: bytes) -> Picture:
     return Picture(name, len(data), lambda: nullcontext(io.BytesIO(data)))
+
+
+def _of_file(source: Any) -> Picture:
+    name = getattr(source, "name", "picture")
+    file: BinaryIO = source
+    once = not (hasattr(source, "seekable") and source.seekable())
+    if once:
+        # A pipe can be read once, and a try that breaks off needs it again.
+        file = tempfile.TemporaryFile()  # noqa: SIM115  closed below
+        shutil.copyfileobj(source, file)
+    size = file.seek(0, os.SEEK_END)
+
+    def opened() -> AbstractContextManager[BinaryIO]:
+        file.seek(0)
+        return nullcontext(file)
+
+    if once:
+        weakref.finalize(opened, file.close)  # with the picture that it belongs to
+    return Picture(os.path.basename(name) if isinstance(name, str) else "picture", size, opened)
 
 
 def _png(source: Any) -> bytes:
@@ -78,11 +104,22 @@ def to_image(data: bytes) -> PIL.Image.Image:
     return image
 
 
-def to_array(data: bytes) -> np.ndarray[Any, np.dtype[np.uint8]]:
+def to_array(data: bytes) -> Pixels:
     """File bytes as an array: [H, W, 3] RGB, [H, W, 4] RGBA for cut-outs, [H, W] for masks; uint8."""
     import numpy as np
 
     return np.asarray(to_image(data), dtype=np.uint8)
+
+
+def resized_mask(png: bytes, width: int, height: int) -> bytes:
+    """A mask's PNG bytes in another size, by nearest pixels; as it is where it cannot be read."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        mask = to_image(png)
+    except (UnidentifiedImageError, OSError):
+        return png  # the service says what is wrong with it
+    return _png(mask.convert("L").resize((width, height), Image.Resampling.NEAREST))
 
 
 class CountedFile(io.RawIOBase):

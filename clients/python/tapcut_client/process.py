@@ -8,20 +8,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tapcut_client import operations
 from tapcut_client.download import MemorySink, download
 from tapcut_client.errors import TapcutError
-from tapcut_client.models import ObjectPrompt, Status
+from tapcut_client.models import ObjectPrompt, Status, Upload
 from tapcut_client.operations import OnStatus
 from tapcut_client.pictures import Picture, to_array, to_image
 from tapcut_client.retry import RetryPolicy
 from tapcut_client.steps import Operation
 
 if TYPE_CHECKING:
-    import numpy as np
     import PIL.Image
+
+    from tapcut_client.pictures import Pixels
 
 BRIEF = RetryPolicy(tries=3, total_s=5)
 SUFFIXES = {"png": "png", "jpeg": "jpg", "webp": "webp"}
@@ -29,8 +30,9 @@ SUFFIXES = {"png": "png", "jpeg": "jpg", "webp": "webp"}
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A finished job's files, by the service's names, and its last status."""
+    """A finished job: its files by the service's names, its last status, and what was uploaded."""
 
+    upload: Upload
     status: Status
     files: Mapping[str, bytes]
 
@@ -38,7 +40,7 @@ class Result:
         """One file as a Pillow image."""
         return to_image(self.files[name])
 
-    def array(self, name: str) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    def array(self, name: str) -> Pixels:
         """One file as a uint8 array, [H, W, 3 or 4] or [H, W]."""
         return to_array(self.files[name])
 
@@ -49,22 +51,28 @@ def process(
     objects: Sequence[ObjectPrompt],
     outputs: Sequence[str],
     *,
-    format: str = "png",
-    timeout_s: float | None = None,
-    on_status: OnStatus | None = None,
-    keep_job: bool = False,
+    normalized: bool,
+    dilate_px: int | None,
+    feather_px: int | None,
+    format: str,
+    timeout_s: float | None,
+    on_status: OnStatus | None,
+    keep_job: bool,
 ) -> Operation[Result]:
-    """Run one picture through the service; the job is cleaned up at the end unless `keep_job`."""
+    """Run one picture through the service; the job is cleaned up at the end unless `keep_job`.
+
+    `objects` are in pixels of `picture`, also where the service makes it smaller.
+    """
     job = yield from operations.upload(policy, picture, None, None)
     try:
         yield from operations.segment(
             policy,
             job.job_id,
-            objects,
-            normalized=False,
+            objects if normalized else job.in_frame(objects),
+            normalized=normalized,
             outputs=outputs,
-            dilate_px=None,
-            feather_px=None,
+            dilate_px=dilate_px,
+            feather_px=feather_px,
             format=format,
             callback_url=None,
             idempotency_key=None,
@@ -80,4 +88,4 @@ def process(
         if not keep_job:
             with suppress(TapcutError):  # the job expires by itself, and no error is hidden by this one
                 yield from operations.cleanup(BRIEF, job.job_id)
-    return Result(status, files)
+    return Result(job, status, files)
