@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -92,3 +93,16 @@ def editor(request: pytest.FixtureRequest) -> Editor:
     """The page on a desktop with a mouse, and on a phone with fingers."""
     fixture: Editor = request.getfixturevalue("desktop" if request.param == "pointer" else "phone")
     return fixture
+
+
+@pytest.fixture(scope="module")
+def script(chromium: playwright_api.Browser, service_url: str) -> Iterator[Any]:
+    """Run a function body with one module of the page as `m`."""
+    page = chromium.new_page()
+    page.goto(f"{service_url}/app/")
+
+    def run(module: str, body: str) -> Any:
+        return page.evaluate(f"async () => {{ const m = await import('./js/{module}'); {body} }}")
+
+    yield run
+    page.close()

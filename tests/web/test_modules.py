@@ -2,24 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
-
-import pytest
-from playwright.sync_api import Browser
-
-
-@pytest.fixture(scope="module")
-def script(chromium: Browser, service_url: str) -> Iterator[Any]:
-    """Run a function body with one module of the page as `m`."""
-    page = chromium.new_page()
-    page.goto(f"{service_url}/app/")
-
-    def run(module: str, body: str) -> Any:
-        return page.evaluate(f"async () => {{ const m = await import('./js/{module}'); {body} }}")
-
-    yield run
-    page.close()
 
 
 def test_selection_undoes_and_redoes_every_step(script: Any) -> None:

@@ -12,3 +12,9 @@ export const PALETTE = [
 
 /** @param {number} index */
 export const colourOf = (index) => PALETTE[index % PALETTE.length];
+
+/** The palette's colours in words, for those who type, speak or listen. */
+export const COLOUR_NAMES = ['blue', 'coral', 'amber', 'violet', 'green', 'pink', 'cyan', 'lime'];
+
+/** @param {number} index */
+export const colourNameOf = (index) => COLOUR_NAMES[index % COLOUR_NAMES.length];
