@@ -1,9 +1,10 @@
 """Full-size checkpoints of the released formats with made-up values, for measuring and testing.
 
 Speed, memory and parity do not depend on what the weights say, so a machine without the released
-files can still run networks of their exact size. The pictures that come out are noise.
+files can still run networks of their exact size. The pictures that come out are noise; so are the
+masks, unless each tap is made to have a disc (`benchmarks/disc_decoder.py`).
 
-    python -m benchmarks.seeded_checkpoints --layouts tests/golden --seed 0 --out FOLDER
+    python -m benchmarks.seeded_checkpoints --layouts tests/golden --seed 0 --out FOLDER [--discs]
 """
 
 from __future__ import annotations
@@ -17,17 +18,26 @@ from types import ModuleType
 
 import torch
 
+from benchmarks.disc_decoder import draw_discs
 
-def write_seeded_checkpoints(layouts: Path, seed: int, out: Path) -> tuple[Path, Path]:
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def write_seeded_checkpoints(
+    layouts: Path, seed: int, out: Path, *, discs: bool = False
+) -> tuple[Path, Path]:
     """Write `mobile_sam.pt` (a state dict) and `big-lama.pt` (TorchScript) into the folder `out`.
 
     `layouts` holds `seeded_weights.py` and the two `*_layout.json`; the values depend on tensor
-    names and `seed` alone.
+    names and `seed` alone, but for the masks' where `discs` gives each tap an object.
     """
     values = _load_module(layouts / "seeded_weights.py")
     out.mkdir(parents=True, exist_ok=True)
     mobile_sam, lama = out / "mobile_sam.pt", out / "big-lama.pt"
-    torch.save(_tensors(values, layouts / "mobile_sam_layout.json", seed), mobile_sam)
+    tensors = _tensors(values, layouts / "mobile_sam_layout.json", seed)
+    if discs:
+        draw_discs(tensors)
+    torch.save(tensors, mobile_sam)
     holder = _hold(_tensors(values, layouts / "big_lama_layout.json", seed))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -69,11 +79,12 @@ def _load_module(path: Path) -> ModuleType:
 def main() -> None:
     """Write both files and print their paths and sizes."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.seeded_checkpoints", description=__doc__)
-    parser.add_argument("--layouts", type=Path, default=Path("tests/golden"), help="folder of the layouts")
+    parser.add_argument("--layouts", type=Path, default=ROOT / "tests" / "golden", help="folder of the layouts")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, required=True, help="folder to write into")
+    parser.add_argument("--discs", action="store_true", help="a tap has a disc, not noise, for its mask")
     options = parser.parse_args()
-    for path in write_seeded_checkpoints(options.layouts, options.seed, options.out):
+    for path in write_seeded_checkpoints(options.layouts, options.seed, options.out, discs=options.discs):
         print(f"{path}  {path.stat().st_size:,} bytes")
 
 
