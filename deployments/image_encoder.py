@@ -68,7 +68,7 @@ class ImageEncoder:
             running.add_done_callback(lambda _: self._running.pop(picture.digest, None))
         # Shielded: the caller may give up, others wait for the same embedding.
         embedding, batch_size = await asyncio.shield(running)
-        return Encoded(embedding, (StageTiming("encode", time.perf_counter() - started, batch_size),))
+        return Encoded(embedding, (StageTiming.since("encode", started, batch_size),))
 
     async def encode_ahead(self, picture: PictureRef) -> None:
         """As `encode`, but the embedding is not sent back: for an upload, which only wants it kept."""

@@ -99,7 +99,7 @@ class JobAttempts:
         raise AssertionError("the last walk returns or raises")
 
     async def _walk(self, started: Started) -> Finished:
-        job, attempt, began = started.job, started.attempt, time.perf_counter()
+        job, attempt, began_at = started.job, started.attempt, time.time()
         folder = f"{job.id}/a{attempt}"
         picture = PictureRef.of(job)
 
@@ -113,7 +113,7 @@ class JobAttempts:
         walked = await JobWalk(self._stages, picture, request, folder, report).run()
         networks = await self._describe_networks()
         described = await asyncio.to_thread(
-            result_files, self._files, folder, job, walked, networks, time.perf_counter() - began
+            result_files, self._files, folder, job, walked, networks, began_at
         )
         return Finished(status_result(walked), {**walked.files, **described}, walked.timings)
 

@@ -6,6 +6,7 @@ Owns the layout of both.
 from __future__ import annotations
 
 import json
+import time
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
@@ -29,9 +30,13 @@ def result_files(
     job: Job,
     walked: WalkResult,
     networks: Mapping[str, Mapping[str, str]],
-    seconds: float,
+    began_at: float,
 ) -> dict[str, str]:
-    """Store `result.json` below `folder`; answer its name and storage key."""
+    """Store `result.json` below `folder`; answer its name and storage key.
+
+    `began_at`: when a runner began with the job, epoch s. Spans count from there; on a cluster they are as
+    exact as its machines' clocks.
+    """
     spent: dict[str, float] = defaultdict(float)
     for timing in walked.timings:
         spent[timing.stage] += timing.seconds
@@ -51,8 +56,18 @@ def result_files(
         "objects": list(walked.objects),
         "checkpoints": {name: dict(network) for name, network in networks.items()},
         "seconds": {
-            "total": round(seconds, 4),
+            "total": round(time.time() - began_at, 4),
             "by_stage": {stage: round(value, 4) for stage, value in sorted(spent.items())},
+            "began_at": round(began_at, 4),
+            "spans": [
+                {
+                    "stage": timing.stage,
+                    "start": round(timing.started_at - began_at, 4),
+                    "seconds": round(timing.seconds, 4),
+                    "batch_size": timing.batch_size,
+                }
+                for timing in sorted(walked.timings, key=lambda timing: timing.started_at)
+            ],
         },
         "files": sorted(walked.files),
     }

@@ -37,7 +37,7 @@ class LamaInpainter:
         """One crop a call."""
         started = time.perf_counter()
         fills = await asyncio.to_thread(self._network.inpainter.fill, tasks)
-        timing = StageTiming("inpaint", time.perf_counter() - started, len(tasks))
+        timing = StageTiming.since("inpaint", started, len(tasks))
         return [Filled(fill, (timing,)) for fill in fills]
 
     def describe(self) -> dict[str, str]:

@@ -70,7 +70,7 @@ class MaskRefiner:
             object_fields(index, prompt, refined, image)
             for index, (prompt, refined) in enumerate(zip(request.prompts, objects, strict=True))
         )
-        timing = StageTiming("refine", time.perf_counter() - started)
+        timing = StageTiming.since("refine", started)
         return Refined(tuple(objects), reports, plan, (*decoded.timings, timing))
 
     async def outline(self, picture: PictureRef, decoded: Decoded, prompt: ObjectPrompt) -> Outline:

@@ -38,7 +38,7 @@ class PromptDecoder:
         started = time.perf_counter()
         requests = [(answer.embedding, asked) for answer, asked in zip(encoded, prompts, strict=True)]
         answers = await asyncio.to_thread(self._network.decoder.decode, requests)
-        timing = StageTiming("decode", time.perf_counter() - started, len(requests))
+        timing = StageTiming.since("decode", started, len(requests))
         return [
             Decoded(tuple(objects), self._network.image_size, (*answer.timings, timing))
             for objects, answer in zip(answers, encoded, strict=True)

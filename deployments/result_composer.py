@@ -79,7 +79,7 @@ class ResultComposer:
             cut = cut_out(image, item, PADDING_PX)
             files[name] = self._put(folder, name, encode_png(cut.rgba))
             report = crop_fields(cut)
-        return Written(files, report, (StageTiming("cut_out", time.perf_counter() - started),))
+        return Written(files, report, (StageTiming.since("cut_out", started),))
 
     async def write_removal(
         self,
@@ -112,7 +112,7 @@ class ResultComposer:
         suffix = "." + names[0].rpartition(".")[2]
         data = ENCODERS[suffix](result.pixels)
         files = {name: self._put(folder, name, data) for name in names}
-        timing = StageTiming("compose", time.perf_counter() - started)
+        timing = StageTiming.since("compose", started)
         return Written(files, {}, (timing,), tuple(filled.timings for filled in fills))
 
     def _put(self, folder: str, name: str, data: bytes) -> str:

@@ -5,10 +5,12 @@ Owns the bucket bounds, shared by those who count and those who read.
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Self
 
 SECONDS_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 BATCH_BOUNDS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
@@ -40,11 +42,18 @@ class Histogram:
 
 @dataclass(frozen=True, slots=True)
 class StageTiming:
-    """How long one stage of one job took, and in a batch of how many."""
+    """How long one stage of one job took, in a batch of how many, and from when (epoch s, its own clock)."""
 
     stage: str
     seconds: float
     batch_size: int = 1
+    started_at: float = 0.0
+
+    @classmethod
+    def since(cls, stage: str, started: float, batch_size: int = 1) -> Self:
+        """A stage that began when `time.perf_counter()` was `started`, and ends now."""
+        seconds = time.perf_counter() - started
+        return cls(stage, seconds, batch_size, time.time() - seconds)
 
 
 @dataclass(frozen=True, slots=True)

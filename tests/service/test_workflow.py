@@ -105,6 +105,8 @@ def test_result_json_says_what_happened(two_objects: dict[str, bytes]) -> None:
     assert len(result["checkpoints"]["lama"]["digest"]) == 64
     # The embedding was there already: the upload had asked for it.
     assert {"decode", "refine", "inpaint", "compose", "cut_out"} <= set(result["seconds"]["by_stage"])
+    for span in result["seconds"]["spans"]:
+        assert 0 <= span["start"] <= span["start"] + span["seconds"] <= result["seconds"]["total"] + 0.01
     first = result["objects"][0]
     assert first["area"] == int((pixels_of(two_objects["mask_0.png"]) > 0).sum())
     assert first["prompt"]["points"] == [[float(DISC[0]), float(DISC[1])]]
