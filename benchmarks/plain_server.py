@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import cv2
 import numpy as np
@@ -214,7 +214,7 @@ def create_app(networks: Networks, work_dir: Path, max_image_size: int) -> FastA
 
     @app.post("/segment")
     def segment(
-        job_id: str, coordinates_list: list[tuple[float, float]] = Body(embed=True, min_length=1)
+        job_id: str, coordinates_list: Annotated[list[tuple[float, float]], Body(embed=True, min_length=1)]
     ) -> dict[str, Any]:
         job = find(job_id)
         if job.status == "processing":

@@ -79,7 +79,9 @@ def _load_module(path: Path) -> ModuleType:
 def main() -> None:
     """Write both files and print their paths and sizes."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.seeded_checkpoints", description=__doc__)
-    parser.add_argument("--layouts", type=Path, default=ROOT / "tests" / "golden", help="folder of the layouts")
+    parser.add_argument(
+        "--layouts", type=Path, default=ROOT / "tests" / "golden", help="folder of the layouts"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, required=True, help="folder to write into")
     parser.add_argument("--discs", action="store_true", help="a tap has a disc, not noise, for its mask")
