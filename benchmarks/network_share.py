@@ -48,9 +48,10 @@ def measure_networks(checkpoints: Checkpoints) -> Section:
         "Networks against the matrix-product peak",
         ("network", "runs in", "GFLOP", "ms", "GFLOP/s", "peak GFLOP/s", "share"),
         notes=[
-            f"Peak: a 2048 x 2048 product in torch on {torch.get_num_threads()} threads, "
-            f"{peak['fp32']:.0f} GFLOP/s fp32, {peak['bf16']:.0f} bf16. Milliseconds: shortest of {RUNS} runs, "
-            "with the picture's way to and from the network's numbers. Fourier transforms are not counted as work."
+            f"Peak: a 2048 x 2048 product in torch on {torch.get_num_threads()} threads: "
+            f"{peak['fp32']:.0f} GFLOP/s fp32, {peak['bf16']:.0f} bf16. Milliseconds: shortest of {RUNS} "
+            "runs, with the picture's way to and from the network's numbers. "
+            "Fourier transforms are not counted as work."
         ],
         values={"peak": peak},
     )

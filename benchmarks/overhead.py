@@ -129,10 +129,10 @@ def draw(anatomy: Anatomy, title: str) -> str:
         total = 1000 * sum(end - start for start, end, _ in bars)
         lines.append(f'<text x="12" y="{y + 14}">{escape(name)} · {total:.0f} ms</text>')
         for start, end, colour in bars:
+            told = f"{escape(name)}: {1000 * start:.0f} to {1000 * end:.0f} ms"
             x, length = left + start * scale, max((end - start) * scale, 1.0)
             lines.append(
                 f'<rect x="{x:.1f}" y="{y + 2}" width="{length:.1f}" height="{row - 8}" fill="{colour}" '
-                f'fill-opacity="0.85"><title>{escape(name)}: {1000 * start:.0f} to {1000 * end:.0f} ms</title>'
-                "</rect>"
+                f'fill-opacity="0.85"><title>{told}</title></rect>'
             )
     return "\n".join([*lines, "</svg>"]) + "\n"
