@@ -88,7 +88,7 @@ class MaskRefiner:
         chosen = refine_object(proposal, prompt, image, decoded.image_size, RefineOptions(), 0)
         candidates = candidate_fields(proposal, prompt, chosen, image, decoded.image_size)
         return Outline(
-            {**outline_fields(chosen), "candidates": candidates},
+            {**outline_fields(chosen, image), "candidates": candidates},
             encode_png(whole_mask(chosen.mask, image.width, image.height)),
         )
 

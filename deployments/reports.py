@@ -16,17 +16,18 @@ from engine.shapes import coco_rle, mask_polygons
 from engine.types import DecodedObject, MaskRegion, ObjectPrompt, PixelBox, RefinedObject, RgbImage
 
 
-def outline_fields(refined: RefinedObject) -> dict[str, Any]:
-    """Score, area, box and outlines of one object, in pixels of `original.png`."""
-    return _mask_fields(refined.mask, refined.score)
+def outline_fields(refined: RefinedObject, image: RgbImage) -> dict[str, Any]:
+    """Score, area, box, outlines and exact pixels of one object, in pixels of `original.png`."""
+    return _mask_fields(refined.mask, refined.score, image)
 
 
-def _mask_fields(mask: MaskRegion, score: float) -> dict[str, Any]:
+def _mask_fields(mask: MaskRegion, score: float, image: RgbImage) -> dict[str, Any]:
     return {
         "score": round(score, 4),
         "area": int(np.count_nonzero(mask.pixels)),
         "bbox": _corners(mask.box),
         "polygons": mask_polygons(mask),
+        "rle": coco_rle(mask, image.width, image.height).as_dict(),
     }
 
 
@@ -45,7 +46,7 @@ def candidate_fields(
         else:
             mask = quick_mask(candidate.logits, prompt, image.width, image.height, image_size)
         if mask is not None:
-            fields.append({**_mask_fields(mask, score), "stability": round(stability, 4)})
+            fields.append({**_mask_fields(mask, score, image), "stability": round(stability, 4)})
     return fields
 
 
@@ -56,9 +57,8 @@ def object_fields(
     return {
         "index": index,
         "prompt": asdict(prompt),
-        **outline_fields(refined),
+        **outline_fields(refined, image),
         "stability": round(refined.stability, 4),
-        "rle": coco_rle(refined.mask, image.width, image.height).as_dict(),
         "warnings": list(refined.warnings),
     }
 

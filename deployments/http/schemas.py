@@ -153,6 +153,13 @@ class SegmentAnswer(Wire):
     message: str
 
 
+class RunLengths(Wire):
+    """A mask exactly, in COCO's compressed run-length code."""
+
+    size: tuple[int, int] = Field(description="Height and width of the picture.")
+    counts: str
+
+
 class CandidateAnswer(Wire):
     """Another mask that the decoder proposes for the same prompt."""
 
@@ -161,6 +168,7 @@ class CandidateAnswer(Wire):
     area: int
     bbox: tuple[int, int, int, int]
     polygons: list[Polygon]
+    rle: RunLengths
 
 
 class PreviewAnswer(Wire):
@@ -169,7 +177,8 @@ class PreviewAnswer(Wire):
     score: float = Field(description="The network's own prediction of its IoU.")
     area: int = Field(description="Pixels.")
     bbox: tuple[int, int, int, int] = Field(description="x0, y0, x1, y1, half open.")
-    polygons: list[Polygon] = Field(description="Outlines; holes wind the other way.")
+    polygons: list[Polygon] = Field(description="Outlines of its islands, rounded off, without holes.")
+    rle: RunLengths = Field(description="The mask to the pixel.")
     candidates: list[CandidateAnswer]
 
 

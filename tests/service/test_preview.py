@@ -11,7 +11,7 @@ def test_preview_shows_the_mask_that_segment_uses(api: httpx.Client) -> None:
     preview = api.post("/preview", json=body)
     assert preview.status_code == 200, preview.text
     shown = preview.json()
-    assert set(shown) == {"score", "area", "bbox", "polygons", "candidates"}
+    assert set(shown) == {"score", "area", "bbox", "polygons", "rle", "candidates"}
     mask = api.post("/preview", json=body, headers={"Accept": "image/png"})
     assert mask.headers["content-type"] == "image/png"
     assert int((pixels_of(mask.content) > 0).sum()) == shown["area"]

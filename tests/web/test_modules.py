@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from typing import Any
+
+import cv2
+import numpy as np
+
+from engine.photo import read_mask
+from engine.shapes import coco_rle
+from engine.types import MaskRegion, PixelBox
 
 
 def test_selection_undoes_and_redoes_every_step(script: Any) -> None:
@@ -98,21 +107,74 @@ def test_events_cut_anywhere_are_read_whole(script: Any) -> None:
     assert events == [["heartbeat", ""], ["status", '{"a":"é"}'], ["gone", "{}"]]
 
 
-def test_a_chosen_candidate_becomes_a_mask_of_the_same_area(script: Any) -> None:
-    area = script(
-        "mask_raster.js",
-        """
-        const ring = [[10, 10], [19, 10], [19, 29], [10, 29]];
-        const png = m.maskPng({ polygons: [ring] }, 64, 48);
-        const bytes = Uint8Array.from(atob(png), (c) => c.charCodeAt(0));
-        const bitmap = await createImageBitmap(new Blob([bytes], { type: 'image/png' }));
-        const canvas = new OffscreenCanvas(64, 48);
-        const ink = canvas.getContext('2d');
-        ink.drawImage(bitmap, 0, 0);
-        const data = ink.getImageData(0, 0, 64, 48).data;
-        let count = 0;
-        for (let i = 0; i < data.length; i += 4) count += data[i] > 127;
-        return count;
+def blobs(width: int, height: int) -> np.ndarray:
+    """Ragged islands with holes, some touching the border and some only each other's corners."""
+    noise = np.random.default_rng(3).normal(size=(height, width)).astype(np.float32)
+    mask: np.ndarray = cv2.GaussianBlur(noise, (0, 0), 2.5) > 0.02
+    mask[20:22, 20:22], mask[22:24, 22:24] = True, True
+    mask[5, 5] = True
+    return mask
+
+
+def region(mask: np.ndarray) -> MaskRegion:
+    return MaskRegion(PixelBox(0, 0, mask.shape[1], mask.shape[0]), mask)
+
+
+def test_an_exact_mask_is_read_as_the_service_writes_it(script: Any) -> None:
+    mask = blobs(90, 70)
+    rle = coco_rle(region(mask), 90, 70).as_dict()
+    bits = script("mask.js", f"return [...m.decodeRle({json.dumps(rle)}, [0, 0, 90, 70]).bits].join('')")
+    assert bits == "".join(str(int(bit)) for bit in mask.ravel())
+
+
+def test_an_exact_mask_is_read_within_its_box_only(script: Any) -> None:
+    mask = np.zeros((70, 90), bool)
+    mask[10:70, 30:50] = blobs(20, 60)
+    mask[10, 30] = mask[69, 49] = True
+    rle = coco_rle(region(mask), 90, 70).as_dict()
+    bits = script("mask.js", f"return [...m.decodeRle({json.dumps(rle)}, [30, 10, 50, 70]).bits].join('')")
+    assert bits == "".join(str(int(bit)) for bit in mask[10:70, 30:50].ravel())
+
+
+def test_an_outline_is_smooth_and_leaves_every_pixel_on_its_side(script: Any) -> None:
+    mask = blobs(120, 90)
+    mask[:, 60:] = np.hypot(*(np.mgrid[0:90, 0:60] - 30)) < 26.3
+    rle = json.dumps(coco_rle(region(mask), 120, 90).as_dict())
+    wrong, disc = script(
+        "outline.js",
+        f"""
+        const {{ decodeRle }} = await import('./js/mask.js');
+        const {{ contoursOf }} = await import('./js/contours.js');
+        const mask = decodeRle({rle}, [0, 0, 120, 90]);
+        const path = m.outlineOf(mask, 1);
+        const ink = document.createElement('canvas').getContext('2d');
+        let wrong = 0;
+        mask.bits.forEach((bit, i) => {{
+          const inside = ink.isPointInPath(path, (i % 120) + 0.5, Math.floor(i / 120) + 0.5, 'evenodd');
+          wrong += inside !== (bit === 1);
+        }});
+        const ring = contoursOf(mask).find((ring) => ring.every((at, i) => i % 2 || at > 60));
+        return [wrong, [...ring]];
         """,
     )
-    assert area == 200
+    assert wrong == 0
+    reach = np.hypot(*(np.reshape(disc, (-1, 2)) - 90.5 + [0, 60]).T)
+    assert reach.max() - reach.min() < 0.7, "the pixels' steps are still in the line: they are up to 1 deep"
+
+
+def test_a_mask_is_sent_as_the_very_same_pixels(script: Any) -> None:
+    mask = blobs(90, 70)
+    rle = json.dumps(coco_rle(region(mask), 90, 70).as_dict())
+    png = script(
+        "mask_png.js",
+        f"const {{ decodeRle }} = await import('./js/mask.js');"
+        f"const mask = decodeRle({rle}, [0, 0, 90, 70]);"
+        "mask.x += 7; mask.y += 3;"
+        "return m.maskPng(mask, 101, 77);",
+    )
+    read = read_mask(base64.b64decode(png), 101, 77)
+    sent = np.zeros((77, 101), bool)
+    sent[read.box.slices] = read.pixels
+    expected = np.zeros((77, 101), bool)
+    expected[3:73, 7:97] = mask
+    assert np.array_equal(sent, expected)

@@ -7,6 +7,7 @@ import { hintText } from './hints.js';
 import { watchIntake } from './intake.js';
 import { askForKey } from './key_dialog.js';
 import { jobInAddress, recallLast } from './memory.js';
+import { pixelsOf } from './mask.js';
 import { watchModels } from './models.js';
 import { hideNotice, say, showNotice } from './notices.js';
 import { ObjectList } from './object_list.js';
@@ -45,12 +46,12 @@ function render() {
   stage.set({
     objects: objects.map((object) => ({
       ...object,
-      polygons: previews.maskOf(object)?.polygons ?? null,
+      mask: maskPixels(previews.maskOf(object) ?? previews.maskBefore(object)),
       colour: colourOf(object.colour),
       current: object === current,
       pending: previews.isPending(object),
     })),
-    hover: !current && session.screen === 'edit' ? (previews.hovered?.preview.polygons ?? null) : null,
+    hover: !current && session.screen === 'edit' ? maskPixels(previews.hovered?.preview) : null,
     hoverColour: colourOf(selection.nextColour),
     busy: session.screen === 'processing',
   });
@@ -60,6 +61,9 @@ function render() {
   if (byId('hint').textContent !== hint) byId('hint').textContent = hint;
   if (session.screen === 'edit') say(hint);
 }
+
+/** @param {import('./types.js').Candidate | null | undefined} candidate */
+const maskPixels = (candidate) => (candidate ? pixelsOf(candidate) : null);
 
 /** @param {string} name @param {(detail: any) => void} listener @param {EventTarget} source */
 function on(source, name, listener) {

@@ -5,7 +5,7 @@
  */
 
 import { byId, icon, make } from './dom.js';
-import { drawThumbnail } from './mask_raster.js';
+import { drawThumbnail } from './thumbnail.js';
 import { colourOf } from './palette.js';
 
 /** Below this guess of its own the network is more often wrong than right. */

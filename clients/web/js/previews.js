@@ -71,6 +71,21 @@ export class Previews extends EventTarget {
   }
 
   /**
+   * What was shown before the last taps, as long as their answer is awaited: the outline then changes once, not twice.
+   * @param {SelectedObject} object
+   * @returns {Candidate | null}
+   */
+  maskBefore(object) {
+    if (!this.isPending(object)) return null;
+    for (let count = object.points.length - 1; count >= (object.box ? 0 : 1); count -= 1) {
+      const [points, labels] = [object.points.slice(0, count), object.labels.slice(0, count)];
+      const answer = this.answers.get(keyOf({ points, labels, box: object.box }));
+      if (answer) return answer;
+    }
+    return null;
+  }
+
+  /**
    * @param {SelectedObject} object
    * @returns {Candidate[]} from small to large; empty where there is nothing to choose from
    */

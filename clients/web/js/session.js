@@ -10,7 +10,8 @@
  */
 
 import { ApiError, wirePrompt } from './api.js';
-import { maskPng } from './mask_raster.js';
+import { pixelsOf } from './mask.js';
+import { maskPng } from './mask_png.js';
 import { forget, recall, remember, setJobInAddress } from './memory.js';
 import { openPicture } from './opened_picture.js';
 import { explain, explainJob } from './problems.js';
@@ -96,9 +97,9 @@ export class Session extends EventTarget {
     const { signal } = this.#abort;
     this.view = outputs.includes('full_inpainted') ? 'removed' : 'cutouts';
     this.#remember();
-    const wire = objects.map((object) => this.#wire(object));
     this.#go('processing');
     try {
+      const wire = await Promise.all(objects.map((object) => this.#wire(object)));
       this.#end(await runJob(this.api, jobId, wire, outputs, signal, this.#report));
     } catch (error) {
       if (signal.aborted) return;
@@ -136,9 +137,9 @@ export class Session extends EventTarget {
   }
 
   /** @param {import('./types.js').SelectedObject} object */
-  #wire(object) {
+  async #wire(object) {
     const mask = object.choice === null ? null : this.previews.maskOf(object);
-    return mask ? { mask: maskPng(mask, this.width, this.height) } : wirePrompt(object);
+    return mask ? { mask: await maskPng(pixelsOf(mask), this.width, this.height) } : wirePrompt(object);
   }
 
   /**

@@ -20,12 +20,15 @@
  * @property {Box | null} box
  * @property {number | null} choice  which candidate of the preview, by area from small to large; null: the server's own
  *
+ * @typedef {{size: [number, number], counts: string}} Rle  COCO's run-length code; height and width of the picture
+ *
  * @typedef {Object} Candidate
  * @property {number} score  the network's guess of how good the outline is, about 0 to 1
  * @property {number} [stability]
  * @property {number} area  pixels
  * @property {Box} bbox
- * @property {Point[][]} polygons  rings; overlapping rings are holes (even-odd)
+ * @property {Point[][]} polygons  rings, rounded off; holes are not told
+ * @property {Rle} [rle]  the pixels exactly
  *
  * @typedef {Candidate & {candidates?: Candidate[]}} Preview
  *

@@ -12,7 +12,8 @@ from PIL import Image
 from deployments.http.schemas import NetworkHealth
 from deployments.messages import Outline, PictureRef, TakenIn
 from engine.photo import picture_digest, read_photo
-from engine.types import ObjectPrompt
+from engine.shapes import coco_rle
+from engine.types import MaskRegion, ObjectPrompt, PixelBox
 from settings import Settings
 from storage.files import job_key
 from storage.redis_connection import RedisConnection
@@ -62,6 +63,9 @@ class SmallService:
         x, y = (int(value) - 50 for value in prompt.points[0])
         ring = [[x, y], [x + 100, y], [x + 100, y + 100], [x, y + 100]]
         fields = {"score": 0.9, "area": 10_201, "bbox": [x, y, x + 101, y + 101], "polygons": [ring]}
+        box = PixelBox(x, y, x + 101, y + 101).clip(picture.width, picture.height)
+        square = MaskRegion(box, np.ones((box.height, box.width), np.bool_))
+        fields["rle"] = coco_rle(square, picture.width, picture.height).as_dict()
         return Outline({**fields, "candidates": []}, png(np.zeros((8, 8), np.uint8)))
 
     async def networks(self) -> Mapping[str, NetworkHealth]:

@@ -3,9 +3,10 @@
  *
  * @typedef {import('../types.js').Point} Point
  * @typedef {import('../types.js').Box} Box
+ * @typedef {import('../mask.js').Mask} Mask
  *
  * @typedef {Object} PaintedObject
- * @property {Point[][] | null} polygons
+ * @property {Mask | null} mask
  * @property {string} colour
  * @property {Point[]} points
  * @property {(0 | 1)[]} labels
@@ -15,24 +16,14 @@
  *
  * @typedef {Object} Scene
  * @property {PaintedObject[]} objects
- * @property {Point[][] | null} hover  what a tap here would select
+ * @property {Mask | null} hover  what a tap here would select
  * @property {string} hoverColour
  * @property {Box | null} dragged  the box being drawn, in the picture
  * @property {Point | null} cross  the keyboard's crosshair
  * @property {boolean} busy  the job is running: masks breathe, points are hidden
  */
 
-import { pathOf } from '../mask_raster.js';
-
-/** @type {WeakMap<Point[][], Path2D>} */
-const paths = new WeakMap();
-
-/** @param {Point[][]} polygons @returns {Path2D} made once for each mask */
-function knownPath(polygons) {
-  const path = paths.get(polygons) ?? pathOf(polygons);
-  paths.set(polygons, path);
-  return path;
-}
+import { outlineOf } from '../outline.js';
 
 /**
  * @param {CanvasRenderingContext2D} ink
@@ -47,11 +38,11 @@ export function paint(ink, view, scene, ratio, time) {
   const { scale, x, y } = view;
   ink.setTransform(ratio * scale, 0, 0, ratio * scale, ratio * x, ratio * y);
   const pixel = 1 / scale;
-  if (scene.hover) paintMask(ink, knownPath(scene.hover), scene.hoverColour, pixel, 0.22, true);
+  if (scene.hover) paintMask(ink, outlineOf(scene.hover, ratio * scale), scene.hoverColour, pixel, 0.22, true);
   for (const object of [...scene.objects].sort((a, b) => Number(a.current) - Number(b.current))) {
-    if (!object.polygons) continue;
+    if (!object.mask) continue;
     const breath = scene.busy ? 0.45 + 0.2 * Math.sin(time / 420) : object.current ? 0.4 : 0.26;
-    paintMask(ink, knownPath(object.polygons), object.colour, pixel, object.pending ? breath * 0.6 : breath, false);
+    paintMask(ink, outlineOf(object.mask, ratio * scale), object.colour, pixel, object.pending ? breath * 0.6 : breath, false);
   }
   ink.setTransform(ratio, 0, 0, ratio, 0, 0);
   if (scene.busy) return;
