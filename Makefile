@@ -6,7 +6,8 @@
 # soak    half an hour of mixed load: does anything grow?
 # overload  ten times the load that the machine can serve
 # doctor  say whether this machine is fit to serve, and what mends it
-# bench   measure the stages of one job on this machine
+# bench   the service beside the plain architecture, side by side (25 minutes; QUICK=1: 5)
+# stages  measure the stages of one job on this machine, without the service
 
 SHELL := bash
 .SHELLFLAGS := -o pipefail -c
@@ -16,7 +17,7 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: serve test check doctor fuzz chaos soak overload bench figure clean help
+.PHONY: serve test check doctor fuzz chaos soak overload bench stages figure clean help
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -51,6 +52,9 @@ doctor: $(STAMP)
 	@$(PY) -m doctor
 
 bench: $(STAMP)
+	@$(PY) -m benchmarks.side_by_side $(if $(QUICK),--quick)
+
+stages: $(STAMP)
 	@$(PY) -m benchmarks.stages
 
 figure: $(STAMP)

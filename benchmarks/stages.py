@@ -1,4 +1,4 @@
-"""Seconds of each stage of one job, in one process, without Ray or Redis: `make bench`.
+"""Seconds of each stage of one job, in one process, without Ray or Redis: `make stages`.
 
     python -m benchmarks.stages [--photo FILE] [--tap X,Y] [--runs N]
 
