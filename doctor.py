@@ -46,11 +46,6 @@ class Finding:
     mend: str = ""
 
 
-def command(json: bool = False) -> None:
-    """Check this machine: settings, port, folder, Redis, memory, device, checkpoints."""
-    raise SystemExit(main(["--json"] if json else []))
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Print all findings. Answers the exit code: 1 when one is bad."""
     parser = argparse.ArgumentParser(prog="tapcut doctor", description=__doc__.splitlines()[0])

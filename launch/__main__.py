@@ -38,11 +38,6 @@ class Running:
     redis: RedisServer | None
 
 
-def command() -> None:
-    """Serve on this machine until Ctrl-C; the same as `make serve`."""
-    raise SystemExit(main([]))
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Serve until interrupted. Answers the exit code."""
     parser = argparse.ArgumentParser(prog="make serve", description="Serve tapcut on this machine.")

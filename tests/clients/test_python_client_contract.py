@@ -9,10 +9,10 @@ from typing import Any, get_args
 
 import pytest
 from tapcut_client import Client, ObjectPrompt, Status, Upload
+from tapcut_client.defaults import SUFFIXES
 from tapcut_client.errors import _BY_STATUS
 from tapcut_client.models import Outline, State
 from tapcut_client.operations import OUTPUTS
-from tapcut_client.process import SUFFIXES
 
 from deployments.http.api import create_api
 from settings import read_settings

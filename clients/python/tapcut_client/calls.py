@@ -7,12 +7,27 @@ from typing import Any
 
 import httpx
 
-from tapcut_client.errors import TapcutError
+from tapcut_client.defaults import VERSION
+from tapcut_client.errors import BadAddress, TapcutError
 from tapcut_client.models import ObjectPrompt, Point
 from tapcut_client.steps import Reply, Send
 
-DEFAULT_URL = "http://127.0.0.1:8000"
 DEFAULT_TIMEOUT = httpx.Timeout(60.0, connect=5.0)
+
+
+def address_of(base_url: str) -> httpx.URL:
+    """The service's address.
+
+    Raises:
+        BadAddress: it is none.
+    """
+    try:
+        url = httpx.URL(base_url)
+    except httpx.InvalidURL:
+        url = httpx.URL()
+    if url.scheme not in ("http", "https") or not url.host:
+        raise BadAddress(f"{base_url!r} is not the address of a service: write http://host:port")
+    return url
 
 
 def headers_for(api_key: str | None) -> dict[str, str]:
@@ -21,7 +36,7 @@ def headers_for(api_key: str | None) -> dict[str, str]:
     Raises:
         TapcutError: the key holds characters that no header can carry.
     """
-    headers = {"User-Agent": "tapcut-client/0.1.0"}
+    headers = {"User-Agent": f"tapcut-client/{VERSION}"}
     if api_key is not None:
         if not api_key.isascii() or not api_key.isprintable() or " " in api_key:
             raise TapcutError("the API key holds spaces, line ends or characters beyond ASCII: copy it again")

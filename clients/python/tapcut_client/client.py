@@ -11,7 +11,15 @@ from typing import Any, Self, TypeVar
 import httpx
 
 from tapcut_client import operations
-from tapcut_client.calls import DEFAULT_TIMEOUT, DEFAULT_URL, arguments_of, head_of, headers_for, objects_of
+from tapcut_client.calls import (
+    DEFAULT_TIMEOUT,
+    address_of,
+    arguments_of,
+    head_of,
+    headers_for,
+    objects_of,
+)
+from tapcut_client.defaults import DEFAULT_URL
 from tapcut_client.download import MemorySink, download
 from tapcut_client.file_sink import FileSink
 from tapcut_client.models import Box, ObjectPrompt, Point, Preview, Status, Upload
@@ -43,7 +51,7 @@ class Client:
         self._retry = retry
         self._timeout = timeout
         self._http = httpx.Client(
-            base_url=base_url, headers=headers_for(api_key), timeout=timeout, transport=transport
+            base_url=address_of(base_url), headers=headers_for(api_key), timeout=timeout, transport=transport
         )
 
     def close(self) -> None:

@@ -15,6 +15,10 @@ class TapcutError(Exception):
     """Base of all errors that this package raises on purpose."""
 
 
+class BadAddress(TapcutError):
+    """The service's address is none."""
+
+
 class ConnectionFailed(TapcutError):
     """The service could not be reached, or the connection broke, and trying again did not help."""
 

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
+from tapcut_client.errors import TapcutError
+
 Point = tuple[float, float]
 Box = tuple[float, float, float, float]
 Polygon = tuple[tuple[int, int], ...]
@@ -90,9 +92,17 @@ class Upload:
         """Objects in pixels of what was uploaded, as objects in pixels of `original.png`.
 
         A `mask` is scaled with them, by its nearest pixels.
+
+        Raises:
+            TapcutError: a point lies outside of what was uploaded.
         """
         if not self.scaled_down:
             return list(objects)
+        # The service would name the scaled point, which nobody gave.
+        width, height = self.uploaded_width, self.uploaded_height
+        for x, y in (point for one in objects for point in one.points):
+            if not (0 <= x < width and 0 <= y < height):
+                raise TapcutError(f"point ({x:g}, {y:g}) is outside the picture of {width}x{height} pixels")
         factors = self.width / self.uploaded_width, self.height / self.uploaded_height
         return [self._mask_in_frame(one.scaled(*factors)) for one in objects]
 

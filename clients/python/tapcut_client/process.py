@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from tapcut_client.pictures import Pixels
 
 BRIEF = RetryPolicy(tries=3, total_s=5)
-SUFFIXES = {"png": "png", "jpeg": "jpg", "webp": "webp"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,243 +1,213 @@
-"""The `tapcut` command: its subcommands, options and exit codes.
+"""The `tapcut` command: its subcommands and options. Exit codes are `exit_codes.py`'s.
 
-Exit codes: 0 all done, 1 some pictures failed, 2 the command is wrong, 3 the service cannot be reached,
-4 it does not accept the key, 130 interrupted. Other packages add subcommands by the entry point group
-"tapcut.commands" (the server adds `serve` and `doctor`).
+What needs httpx or Pillow is imported where it is called: help and completion must not wait for it.
 """
 
 from __future__ import annotations
 
-import asyncio
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
-from enum import StrEnum
-from importlib.metadata import entry_points
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from PIL import Image
-from rich.console import Console
 
-from tapcut_client.async_client import AsyncClient
-from tapcut_client.calls import DEFAULT_URL
-from tapcut_client.client import Client
-from tapcut_client.command.batch import Kind, failed, run_batch
+from tapcut_client.command import options
+from tapcut_client.command.completion import completion
+from tapcut_client.command.exit_codes import EXPLAINED, exit_codes
+from tapcut_client.command.jobs import cleanup, download, status
 from tapcut_client.command.kinds import extract_kind, remove_kind
-from tapcut_client.command.prompts import PromptError, prompts_from_options, read_table
-from tapcut_client.command.report import BarReport, JsonReport, Report, say
-from tapcut_client.command.terminal import drawn, tinted
-from tapcut_client.command.work import Ledger, Work, WorkError, find_pictures, plan
-from tapcut_client.errors import ConnectionFailed, TapcutError, Unauthorized
-from tapcut_client.models import ObjectPrompt, Polygon
-from tapcut_client.pictures import to_image
-from tapcut_client.retry import RetryPolicy
-
-FAILED, WRONG, UNREACHABLE, REFUSED, INTERRUPTED = 1, 2, 3, 4, 130
-CODES: dict[type[Exception], int] = {
-    PromptError: WRONG,
-    WorkError: WRONG,
-    ConnectionFailed: UNREACHABLE,
-    Unauthorized: REFUSED,
-    TapcutError: FAILED,
-}
+from tapcut_client.command.options import (
+    Again,
+    At,
+    Box,
+    Format,
+    Json,
+    Keep,
+    Key,
+    Mask,
+    Normalized,
+    Not,
+    Output,
+    Overwrite,
+    Parallel,
+    Pictures,
+    Points,
+    Quiet,
+    Timeout,
+    Url,
+)
+from tapcut_client.command.prompts import prompts_from_options
+from tapcut_client.command.server_commands import add_server_commands
+from tapcut_client.command.work import WorkError
+from tapcut_client.defaults import DEFAULT_URL, VERSION
+from tapcut_client.models import ObjectPrompt
 
 app = typer.Typer(
     name="tapcut",
     help="Tap an object in a photo: get it cut out, or get the photo back without it.",
+    epilog=EXPLAINED,
     no_args_is_help=True,
-    add_completion=True,
     pretty_exceptions_enable=False,
 )
 
 
-class Format(StrEnum):
-    """File format of a cleaned picture."""
-
-    PNG = "png"
-    JPEG = "jpeg"
-    WEBP = "webp"
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"tapcut {VERSION}")
+        raise typer.Exit
 
 
-Pictures = Annotated[
-    list[Path], typer.Argument(help="Pictures, folders, or patterns in quotes.", metavar="PICTURE")
-]
-At = Annotated[
-    list[str],
-    typer.Option("--at", metavar="X,Y", help="A tap; again for another object; X,Y:X,Y for two on one."),
-]
-Not = Annotated[list[str], typer.Option("--not", metavar="X,Y", help="A tap on what is not meant.")]
-Box = Annotated[list[str], typer.Option("--box", metavar="X0,Y0,X1,Y1", help="A box around an object.")]
-Points = Annotated[
-    Path | None, typer.Option("--points", help="CSV or JSON with the taps of many pictures.", dir_okay=False)
-]
-Output = Annotated[Path | None, typer.Option("--output", "-o", help="Result file, or folder for several.")]
-Url = Annotated[str, typer.Option("--url", envvar="TAPCUT_URL", help="The service.")]
-Key = Annotated[
-    str | None, typer.Option("--api-key", envvar="TAPCUT_API_KEY", help="Its key.", show_default=False)
-]
-Parallel = Annotated[int, typer.Option("--parallel", "-j", min=1, max=64, help="Pictures at once, at most.")]
-Json = Annotated[bool, typer.Option("--json", help="One line of JSON a picture on standard output.")]
-Again = Annotated[bool, typer.Option("--again", help="Also what an earlier run has done.")]
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", metavar="", callback=_tell_version, is_eager=True, help="Say the version."),
+    ] = False,
+) -> None:
+    pass
 
 
-@app.command()
+@app.command(epilog=EXPLAINED)
 def remove(
-    pictures: Pictures,
-    at: At = [],  # noqa: B006  typer copies it
+    pictures: Pictures = [],  # noqa: B006  typer copies it
+    at: At = [],  # noqa: B006
     negative: Not = [],  # noqa: B006
     box: Box = [],  # noqa: B006
+    mask: Mask = [],  # noqa: B006
+    normalized: Normalized = False,
     points: Points = None,
     output: Output = None,
     format: Annotated[Format | None, typer.Option(help="Default: by the result's name, else png.")] = None,
+    each: Annotated[
+        bool, typer.Option("--each", metavar="", help="A picture an object, without that one alone.")
+    ] = False,
+    dilate: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=512,
+            metavar="PX",
+            help="Ring around the object that is filled too.",
+            show_default="in proportion",
+        ),
+    ] = None,
+    feather: Annotated[
+        int | None,
+        typer.Option(
+            min=0, max=512, metavar="PX", help="Soft outer part of the ring.", show_default="half of it"
+        ),
+    ] = None,
     parallel: Parallel = 8,
+    timeout: Timeout = None,
     url: Url = DEFAULT_URL,
     api_key: Key = None,
     json: Json = False,
+    quiet: Quiet = False,
+    overwrite: Overwrite = False,
     again: Again = False,
+    keep: Keep = False,
 ) -> None:
     """The pictures without the objects: photo.clean.png."""
-    by_name = {".jpg": Format.JPEG, ".jpeg": Format.JPEG, ".webp": Format.WEBP}
-    chosen = format or by_name.get(output.suffix.lower() if output else "", Format.PNG)
-    kind = remove_kind(chosen)
-    _batch(kind, ".clean", pictures, at, negative, box, points, output, parallel, url, api_key, json, again)
+    with exit_codes(url):
+        from tapcut_client.command.batch import Order
+        from tapcut_client.command.run import Typed, run
+
+        chosen = options.format_for(format, output, options.BY_SUFFIX)
+        kind = remove_kind(chosen, each, normalized, dilate, feather)
+        objects = _objects(at, negative, box, mask)
+        typed = Typed(pictures, objects, points, output, ".clean", url, api_key, json, quiet, again)
+        run(typed, Order(kind, parallel, overwrite or again, keep, timeout))
 
 
-@app.command()
+@app.command(epilog=EXPLAINED)
 def extract(
-    pictures: Pictures,
+    pictures: Pictures = [],  # noqa: B006
     at: At = [],  # noqa: B006
     negative: Not = [],  # noqa: B006
     box: Box = [],  # noqa: B006
+    mask: Mask = [],  # noqa: B006
+    normalized: Normalized = False,
     points: Points = None,
     output: Output = None,
-    masks: Annotated[bool, typer.Option("--masks", help="Also the masks: photo.cut.mask.png.")] = False,
+    masks: Annotated[
+        bool, typer.Option("--masks", metavar="", help="Also the masks: photo.cut.mask.png.")
+    ] = False,
     parallel: Parallel = 8,
+    timeout: Timeout = None,
     url: Url = DEFAULT_URL,
     api_key: Key = None,
     json: Json = False,
+    quiet: Quiet = False,
+    overwrite: Overwrite = False,
     again: Again = False,
+    keep: Keep = False,
 ) -> None:
     """The objects with transparent background: photo.cut.png, or photo.cut-0.png and so on."""
-    kind = extract_kind(masks)
-    _batch(kind, ".cut", pictures, at, negative, box, points, output, parallel, url, api_key, json, again)
+    with exit_codes(url):
+        from tapcut_client.command.batch import Order
+        from tapcut_client.command.run import Typed, run
+
+        options.format_for(None, output, {".png": Format.PNG})
+        objects = _objects(at, negative, box, mask)
+        kind = extract_kind(masks, normalized)
+        typed = Typed(pictures, objects, points, output, ".cut", url, api_key, json, quiet, again)
+        run(typed, Order(kind, parallel, overwrite or again, keep, timeout))
 
 
-@app.command()
+@app.command(epilog=EXPLAINED)
 def preview(
-    picture: Annotated[Path, typer.Argument(exists=True, dir_okay=False)],
+    picture: options.Picture,
     at: At = [],  # noqa: B006
     negative: Not = [],  # noqa: B006
     box: Box = [],  # noqa: B006
+    normalized: Normalized = False,
+    mask_only: Annotated[
+        bool,
+        typer.Option(
+            "--mask-only", metavar="", help="The mask alone, black and white, not the tinted picture."
+        ),
+    ] = False,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write the tinted picture here instead.")
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Write it here instead of drawing it."),
     ] = None,
-    view: Annotated[bool, typer.Option("--open", help="Open it in the system's viewer.")] = False,
+    view: Annotated[bool, typer.Option("--open", metavar="", help="Open it in the system's viewer.")] = False,
     url: Url = DEFAULT_URL,
     api_key: Key = None,
+    json: Json = False,
 ) -> None:
     """Show what a tap selects, drawn in the terminal."""
-    with _exit_codes():
-        objects = prompts_from_options(at, negative, box)
+    with exit_codes(url):
+        from tapcut_client.client import Client
+        from tapcut_client.command.look import outlined, show, tell
+
+        objects = _objects(at, negative, box, ())
         if not objects:
             raise WorkError("say which object: --at X,Y or --box X0,Y0,X1,Y1")
         with Client(url, api_key=api_key) as client:
-            polygons, image = _outlined(client, picture, objects)
-        result = tinted(image, polygons)
-        if output is not None:
-            result.save(output)
-            say(f"written to {output}")
-        elif not view:
-            size = shutil.get_terminal_size()
-            Console().print(drawn(result, min(size.columns, 100), size.lines - 4))
-        if view:
-            result.show()
+            client.health()  # answers at once where nothing is there
+            outlines, image = outlined(client, picture, objects, normalized)
+        tell(outlines, image, json=json)
+        if not json or view or output is not None:
+            show(outlines, image, mask=mask_only, output=output, view=view)
 
 
-def _outlined(
-    client: Client, picture: Path, objects: tuple[ObjectPrompt, ...]
-) -> tuple[list[Polygon], Image.Image]:
-    job = client.upload(picture)
-    try:
-        polygons: list[Polygon] = []
-        for one in objects:
-            found = client.preview(job.job_id, one.points, labels=one.labels, box=one.box).outline
-            polygons += found.polygons
-            say(f"score {found.score:.2f}, {found.area} pixels, box {found.bbox}")
-        return polygons, to_image(client.download(job.job_id, "original.png"))
-    finally:
-        client.cleanup(job.job_id)
+app.command(epilog=EXPLAINED)(status)
+app.command()(download)
+app.command()(cleanup)
+app.command()(completion)
 
 
-def _batch(
-    kind: Kind,
-    ending: str,
-    pictures: list[Path],
-    at: list[str],
-    negative: list[str],
-    box: list[str],
-    points: Path | None,
-    output: Path | None,
-    parallel: int,
-    url: str,
-    api_key: str | None,
-    json: bool,
-    again: bool,
-) -> None:
-    with _exit_codes():
-        objects = prompts_from_options(at, negative, box)
-        table = read_table(points) if points is not None else None
-        works, into_folder = plan(find_pictures(pictures), objects, table, output, ending)
-        with Client(url, api_key=api_key) as client:
-            client.health()
-        ledgers = _ledgers(works) if into_folder and not again and len(works) > 1 else {}
-        report: Report = JsonReport() if json else BarReport(len(works))
-
-        def connect(policy: RetryPolicy) -> AsyncClient:
-            return AsyncClient(url, api_key=api_key, retry=policy)
-
-        with report:
-            outcomes = asyncio.run(run_batch(connect, works, kind, ledgers, parallel, report.listener()))
-        bad = failed(outcomes)
-        if len(works) > 1:
-            skipped = sum(outcome.skipped for outcome in outcomes)
-            say(f"{len(works) - len(bad) - skipped} done, {skipped} were there, {len(bad)} failed")
-        if bad:
-            raise typer.Exit(FAILED)
-
-
-def _ledgers(works: list[Work]) -> dict[Path, Ledger]:
-    folders = {work.target.parent for work in works}
-    for folder in folders:
-        folder.mkdir(parents=True, exist_ok=True)
-    return {folder: Ledger(folder) for folder in folders}
-
-
-@contextmanager
-def _exit_codes() -> Iterator[None]:
-    """Turns errors into one sentence and an exit code."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        say("interrupted; what is done is kept, the same command goes on from there")
-        raise typer.Exit(INTERRUPTED) from None
-    except (PromptError, WorkError, TapcutError, BaseExceptionGroup) as error:
-        cause: BaseException = error
-        while isinstance(cause, BaseExceptionGroup):
-            cause = cause.exceptions[0]
-        for kind, code in CODES.items():
-            if isinstance(cause, kind):
-                hint = ": is it running? (--url, TAPCUT_URL)" if code == UNREACHABLE else ""
-                say(f"tapcut: {cause}{hint}")
-                raise typer.Exit(code) from error
-        raise
+def _objects(
+    at: list[str], negative: list[str], box: list[str], masks: Sequence[Path]
+) -> tuple[ObjectPrompt, ...]:
+    drawn = tuple(ObjectPrompt(mask=path.read_bytes()) for path in masks)
+    return (*prompts_from_options(at, negative, box), *drawn)
 
 
 def main() -> None:
     """Entry point of the command."""
-    for point in entry_points(group="tapcut.commands"):
-        app.command(point.name)(point.load())
+    add_server_commands(app)
     app(prog_name="tapcut")
 
 

@@ -7,29 +7,46 @@ with each round of successes (additive increase, multiplicative decrease). Knows
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tapcut_client.async_client import AsyncClient
-from tapcut_client.command.work import Ledger, Work
-from tapcut_client.errors import ConnectionFailed, TapcutError, Unauthorized
-from tapcut_client.models import Status
-from tapcut_client.process import Result
+from tapcut_client.command.kinds import Kind
+from tapcut_client.command.ledger import Ledger
+from tapcut_client.command.work import Work
+from tapcut_client.errors import ApiError, ConnectionFailed, JobFailed, NotFound, TapcutError, Unauthorized
+from tapcut_client.models import Status, Upload
 from tapcut_client.retry import RetryPolicy
 
 # A batch runs unattended: it outlasts a full queue, a used-up rate and a restart of the service.
 PATIENT = RetryPolicy(tries=500, total_s=900)
+CLEAN_UP_S = 5.0
+
+
+class WouldOverwrite(TapcutError):
+    """A result's file is there, and is not known to be an earlier result."""
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
-    """What is made of each picture: the service's outputs, and how its files are called here."""
+class Order:
+    """What is asked of a batch. `most`: pictures at once; `timeout_s`: of one job, None = no limit."""
 
-    name: str
-    outputs: tuple[str, ...]
-    format: str
-    rename: Callable[[str, int], str | None]  # file of the service, objects -> ending here; None: not kept
+    kind: Kind
+    most: int = 8
+    overwrite: bool = False
+    keep_jobs: bool = False
+    timeout_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A job that has ended well."""
+
+    upload: Upload
+    status: Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +57,7 @@ class Outcome:
     files: tuple[Path, ...] = ()
     error: str | None = None
     skipped: bool = False
+    run: Run | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +65,7 @@ class Listener:
     """Who hears of what happens."""
 
     started: Callable[[Work], None]
+    sent: Callable[[Work, int, int], None]  # bytes so far, bytes in all
     status: Callable[[Work, Status], None]
     waiting: Callable[[float, Exception], None]
     ended: Callable[[Outcome], None]
@@ -87,12 +106,11 @@ class Gate:
 async def run_batch(
     connect: Callable[[RetryPolicy], AsyncClient],
     works: Sequence[Work],
-    kind: Kind,
+    order: Order,
     ledgers: Mapping[Path, Ledger],
-    most: int,
     listener: Listener,
 ) -> list[Outcome]:
-    """Do all works, at most `most` at once; a picture that fails does not stop the others.
+    """Do all works, at most `order.most` at once; a picture that fails does not stop the others.
 
     `ledgers`, by folder, say what is done already; folders without one are done anew.
 
@@ -100,7 +118,7 @@ async def run_batch(
         ConnectionFailed: the service cannot be reached at all.
         Unauthorized: it does not accept the key.
     """
-    gate = Gate(most)
+    gate = Gate(order.most)
 
     def on_wait(seconds: float, problem: Exception) -> None:
         if not isinstance(problem, ConnectionFailed):
@@ -110,7 +128,7 @@ async def run_batch(
     async def one(work: Work) -> Outcome:
         await gate.enter()
         try:
-            outcome = await _do(client, work, kind, ledgers.get(work.target.parent), listener)
+            outcome = await _do(client, work, order, ledgers.get(work.target.parent), listener)
         finally:
             await gate.leave()
         listener.ended(outcome)
@@ -122,43 +140,92 @@ async def run_batch(
 
 
 async def _do(
-    client: AsyncClient, work: Work, kind: Kind, ledger: Ledger | None, listener: Listener
+    client: AsyncClient, work: Work, order: Order, ledger: Ledger | None, listener: Listener
 ) -> Outcome:
+    files = work.results(order.kind)
     try:
-        digest = await asyncio.to_thread(work.digest, kind.name) if ledger is not None else ""
+        digest = await asyncio.to_thread(work.digest, order.kind) if ledger is not None else ""
         if ledger is not None and ledger.has(digest):
-            return Outcome(work, skipped=True)
+            return Outcome(work, tuple(files.values()), skipped=True)
+        _refuse_overwriting(files.values(), order, ledger)
         listener.started(work)
-        result = await client.process(
-            work.picture,
-            work.objects,
-            kind.outputs,
-            format=kind.format,
-            on_status=lambda status: listener.status(work, status),
-        )
-        files = await asyncio.to_thread(_save, work, kind, result)
+        key = ledger.begin(digest, list(files.values())) if ledger is not None else uuid.uuid4().hex
+        try:
+            run = await _run(client, work, order, key, files, listener)
+        except NotFound:
+            if ledger is None:
+                raise
+            # The job of a try that was killed has expired since.
+            key = ledger.begin(digest, list(files.values()), anew=True)
+            run = await _run(client, work, order, key, files, listener)
         if ledger is not None:
-            ledger.add(digest, files)
+            ledger.end(digest, list(files.values()))
+        if not order.keep_jobs:
+            await _clean_up(client, run.upload.job_id)
     except (ConnectionFailed, Unauthorized):
         raise
     except (TapcutError, OSError) as error:
-        return Outcome(work, error=str(error))
-    return Outcome(work, tuple(files))
+        return Outcome(work, error=_words(error))
+    return Outcome(work, tuple(files.values()), run=run)
 
 
-def _save(work: Work, kind: Kind, result: Result) -> list[Path]:
-    files = []
-    for name, data in sorted(result.files.items()):
-        ending = kind.rename(name, len(work.objects))
-        if ending is None:
-            continue
-        target = work.target.with_name(work.target.name + ending)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_name(f".{target.name}.part")
-        part.write_bytes(data)
-        part.replace(target)
-        files.append(target)
-    return files
+def _refuse_overwriting(files: Iterable[Path], order: Order, ledger: Ledger | None) -> None:
+    for file in files:
+        if file.exists() and not order.overwrite and not (ledger is not None and ledger.made(file)):
+            raise WouldOverwrite(f"{file} is already there: --overwrite replaces it, -o writes elsewhere")
+
+
+async def _run(
+    client: AsyncClient, work: Work, order: Order, key: str, files: Mapping[str, Path], listener: Listener
+) -> Run:
+    """One job. Under the same key it is the same job, as far as it had come."""
+    kind = order.kind
+    upload = await client.upload(
+        work.picture,
+        on_progress=lambda done, total: listener.sent(work, done, total),
+        idempotency_key=key,
+    )
+    try:
+        await client.segment(
+            upload.job_id,
+            objects=work.objects if kind.normalized else upload.in_frame(work.objects),
+            normalized=kind.normalized,
+            outputs=kind.outputs,
+            dilate_px=kind.dilate_px,
+            feather_px=kind.feather_px,
+            format=kind.format,
+            idempotency_key=key,
+        )
+        status = await client.wait(
+            upload.job_id,
+            timeout_s=order.timeout_s,
+            on_status=lambda status: listener.status(work, status),
+        )
+        for name, path in files.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            await client.download_to(upload.job_id, name, path)
+    except BaseException:
+        if not order.keep_jobs:
+            await _clean_up(client, upload.job_id)
+        raise
+    return Run(upload, status)
+
+
+async def _clean_up(client: AsyncClient, job_id: str) -> None:
+    # It expires by itself: a service that is away now must hold up neither the batch nor Ctrl-C.
+    with suppress(TapcutError, TimeoutError):
+        async with asyncio.timeout(CLEAN_UP_S):
+            await client.cleanup(job_id)
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, ApiError):
+        return error.detail
+    if isinstance(error, JobFailed):
+        return error.message
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)
 
 
 def failed(outcomes: Sequence[Outcome]) -> list[Outcome]:

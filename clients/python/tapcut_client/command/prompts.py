@@ -2,7 +2,8 @@
 
 Owns the two forms. Command line: `--at 250,300` (again for each object; `--at 250,300:260,310` is two taps on
 one), `--not 10,10` and `--box x0,y0,x1,y1`. Table: CSV with the columns picture, x, y and optionally object
-and label, or JSON `{"a.jpg": [[x, y], ...]}` or `{"a.jpg": [{"points": ..., "labels": ..., "box": ...}]}`.
+and label, or JSON `{"a.jpg": [[x, y], ...]}` or
+`{"a.jpg": [{"points": ..., "labels": ..., "box": ..., "mask": "file.png"}]}`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,25 @@ from tapcut_client.models import Box, ObjectPrompt, Point
 
 class PromptError(Exception):
     """Points that cannot be read; the message says where and what is expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Picture name, as the table has it, -> its objects. `folder`: the table's own."""
+
+    folder: Path
+    objects: Mapping[str, tuple[ObjectPrompt, ...]]
+
+    def name_of(self, picture: Path) -> str | None:
+        """The name that means this picture: its path, also from the table's folder, or its name alone."""
+        names = [str(picture), picture.name]
+        if picture.resolve().is_relative_to(self.folder.resolve()):
+            names.insert(1, picture.resolve().relative_to(self.folder.resolve()).as_posix())
+        return next((name for name in names if name in self.objects), None)
+
+    def pictures(self) -> list[Path]:
+        """The pictures that it names."""
+        return [self.folder / name for name in self.objects]
 
 
 def prompts_from_options(
@@ -59,35 +80,52 @@ def _numbers(text: str, count: int, option: str) -> list[float]:
     return found
 
 
-def read_table(path: Path) -> dict[str, tuple[ObjectPrompt, ...]]:
-    """Picture name -> its objects, from a CSV or JSON file.
+def read_table(path: Path) -> Table:
+    """The objects of many pictures, from a CSV or JSON file.
 
     Raises:
         PromptError: it cannot be read, or a row is not of the form above; the row is named.
     """
     try:
         text = path.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise PromptError(f"{path}: cannot be read ({error})") from error
-    return _from_json(path, text) if path.suffix.lower() == ".json" else _from_csv(path, text)
+    except UnicodeDecodeError as error:
+        raise PromptError(f"{path}: is not text in UTF-8") from error
+    except OSError as error:
+        raise PromptError(f"{path}: {error.strerror or error}") from error
+    found = _from_json(path, text) if path.suffix.lower() == ".json" else _from_csv(path, text)
+    if not found:
+        raise PromptError(f"{path}: names no picture")
+    return Table(path.parent, found)
 
 
 def _from_csv(path: Path, text: str) -> dict[str, tuple[ObjectPrompt, ...]]:
-    rows = csv.DictReader(text.splitlines())
+    first = text.split("\n", 1)[0]
+    # Spreadsheets of half of the world part columns by semicolons.
+    rows = csv.DictReader(
+        text.splitlines(),
+        delimiter=";" if first.count(";") > first.count(",") else ",",
+        skipinitialspace=True,
+    )
     missing = {"picture", "x", "y"} - set(rows.fieldnames or ())
     if missing:
         raise PromptError(
             f"{path}: no column {', '.join(sorted(missing))}; needed: picture,x,y (object,label)"
         )
     taps: dict[str, dict[str, list[tuple[Point, int]]]] = {}
-    for number, row in enumerate(rows, start=2):
+    for row in rows:
+        number = rows.line_num
         try:
+            if not row["picture"]:
+                raise ValueError
             point = (float(row["x"]), float(row["y"]))
             label = int(row.get("label") or 1)
             if label not in (0, 1):
                 raise ValueError
         except (TypeError, ValueError):
-            raise PromptError(f"{path}, line {number}: x and y are numbers, label is 1 or 0") from None
+            raise PromptError(
+                f"{path}, line {number}: expected a picture, numbers x and y, and label 1 or 0, not "
+                + ",".join(str(value) for value in row.values() if value is not None)
+            ) from None
         objects = taps.setdefault(row["picture"], {})
         # Without an object column each row is an object of its own.
         objects.setdefault(row.get("object") or f"line {number}", []).append((point, label))
@@ -115,7 +153,7 @@ def _objects(path: Path, name: str, value: Any) -> Iterable[ObjectPrompt]:
     for one in value:
         try:
             if isinstance(one, Mapping):
-                unknown = set(one) - {"points", "labels", "box"}
+                unknown = set(one) - {"points", "labels", "box", "mask"}
                 if unknown:
                     raise PromptError(f"{path}, {name}: unknown field {', '.join(sorted(unknown))}")
                 box = one.get("box")
@@ -123,9 +161,14 @@ def _objects(path: Path, name: str, value: Any) -> Iterable[ObjectPrompt]:
                     x0, y0, x1, y1 = map(float, box)
                     box = (x0, y0, x1, y1)
                 points = [(float(x), float(y)) for x, y in one.get("points", ())]
-                yield ObjectPrompt(points, one.get("labels"), box)
+                mask = (path.parent / one["mask"]).read_bytes() if "mask" in one else None
+                if not points and box is None and mask is None:
+                    raise ValueError
+                yield ObjectPrompt(points, one.get("labels"), box, mask)
             else:
                 x, y = one
                 yield ObjectPrompt([(float(x), float(y))])
+        except OSError as error:
+            raise PromptError(f"{path}, {name}: {error.filename}: {error.strerror}") from error
         except (TypeError, ValueError):
             raise PromptError(f"{path}, {name}: {one!r} is neither [x, y] nor an object") from None

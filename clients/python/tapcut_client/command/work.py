@@ -1,20 +1,20 @@
-"""What a batch has to do, and what of it is done already.
-
-Owns the finding of pictures, where results go, and the ledger that makes a batch resumable.
-"""
+"""What a batch has to do: which pictures, which objects in them, and where the results go."""
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from tapcut_client.command.kinds import Kind
+from tapcut_client.command.ledger import Ledger
+from tapcut_client.command.prompts import Table
 from tapcut_client.models import ObjectPrompt
 
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif", ".avif"})
-LEDGER = ".tapcut-batch.jsonl"
 
 
 class WorkError(Exception):
@@ -23,24 +23,37 @@ class WorkError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One picture, its objects, and the results' path without what tells them apart."""
+    """One picture, its objects, and the results' path without what tells them apart.
+
+    `exact`: the path that was asked for, where there is one result.
+    """
 
     picture: Path
     objects: tuple[ObjectPrompt, ...]
     target: Path
+    exact: Path | None = None
 
-    def digest(self, kind: str) -> str:
-        """Names this work: other bytes, other points or another kind make it another one."""
-        told = hashlib.sha256(kind.encode())
+    def digest(self, kind: Kind) -> str:
+        """Names this work: other bytes, other objects or another kind make it another one."""
+        told = hashlib.sha256(kind.signature.encode())
         told.update(json.dumps([asdict(one) for one in self.objects], sort_keys=True, default=str).encode())
         with self.picture.open("rb") as file:
             while chunk := file.read(1 << 20):
                 told.update(chunk)
         return told.hexdigest()
 
+    def results(self, kind: Kind) -> dict[str, Path]:
+        """File of the service -> where it goes."""
+        endings = kind.endings(len(self.objects))
+        if self.exact is not None and len(endings) == 1:
+            return dict.fromkeys(endings, self.exact)
+        return {name: self.target.with_name(self.target.name + ending) for name, ending in endings.items()}
+
 
 def find_pictures(paths: Sequence[Path]) -> list[Path]:
-    """The files named, and in folders named all pictures, sorted.
+    """The files named, and in folders and patterns named all pictures, sorted; each once.
+
+    Results of earlier batches that lie among them are left out.
 
     Raises:
         WorkError: a path does not exist, or there is no picture.
@@ -48,22 +61,30 @@ def find_pictures(paths: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            found += sorted(one for one in path.iterdir() if one.suffix.lower() in PICTURES)
+            found += _pictures_of(path.iterdir())
         elif path.exists():
             found.append(path)
-        elif any(sign in path.name for sign in "*?["):
-            found += sorted(path.parent.glob(path.name))
+        elif glob.has_magic(str(path)):
+            found += _pictures_of(Path(one) for one in glob.glob(str(path), recursive=True))
         else:
             raise WorkError(f"{path}: no such file")
+    found = list({path.resolve(): path for path in found}.values())
+    if len(found) > 1:
+        ledgers = {folder: Ledger(folder) for folder in {path.parent for path in found}}
+        found = [path for path in found if not ledgers[path.parent].made(path)]
     if not found:
-        raise WorkError("no picture found: name files, folders or a pattern such as photos/*.jpg")
+        raise WorkError("no picture found: name files, folders or a pattern such as 'photos/**/*.jpg'")
     return found
+
+
+def _pictures_of(paths: Iterable[Path]) -> list[Path]:
+    return sorted(one for one in paths if one.suffix.lower() in PICTURES and not one.name.startswith("."))
 
 
 def plan(
     pictures: Sequence[Path],
     objects: tuple[ObjectPrompt, ...],
-    table: Mapping[str, tuple[ObjectPrompt, ...]] | None,
+    table: Table | None,
     output: Path | None,
     ending: str,
 ) -> tuple[list[Work], bool]:
@@ -73,20 +94,23 @@ def plan(
         WorkError: points are missing, or several results would get one name.
     """
     into_folder = output is None or output.is_dir() or len(pictures) > 1 or output.suffix == ""
+    if into_folder and output is not None and output.exists() and not output.is_dir():
+        raise WorkError(f"{output} is a file, and these results need a folder")
     works = []
     for picture in pictures:
         wanted = objects
         if table is not None:
-            wanted = table.get(str(picture), table.get(picture.name, ()))
+            name = table.name_of(picture)
+            wanted = (*objects, *(table.objects[name] if name is not None else ()))
             if not wanted:
                 continue
         if not wanted:
             raise WorkError("say which object: --at X,Y (or --box, or --points FILE for many pictures)")
-        folder = output if into_folder and output is not None else picture.parent
-        target = (
-            folder / f"{picture.stem}{ending}" if into_folder or output is None else output.with_suffix("")
-        )
-        works.append(Work(picture, wanted, target))
+        if into_folder or output is None:
+            folder = picture.parent if output is None else output
+            works.append(Work(picture, wanted, folder / f"{picture.stem}{ending}"))
+        else:
+            works.append(Work(picture, wanted, output.with_suffix(""), output))
     if not works:
         raise WorkError("the table of points names none of these pictures")
     names = [work.target for work in works]
@@ -96,30 +120,3 @@ def plan(
             f"two pictures would write {', '.join(sorted(twice))}: give them folders of their own"
         )
     return works, into_folder
-
-
-class Ledger:
-    """Which works of a folder are done: one line each, appended when the results are on disk."""
-
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / LEDGER
-        self._done: dict[str, list[str]] = {}
-        if self._path.exists():
-            for line in self._path.read_text("utf-8").splitlines():
-                try:
-                    entry = json.loads(line)
-                    self._done[entry["digest"]] = entry["files"]
-                except (ValueError, KeyError, TypeError):
-                    continue  # a line cut off by a crash: that work is done again
-
-    def has(self, digest: str) -> bool:
-        """Whether it is done and its files are still there."""
-        files = self._done.get(digest)
-        return files is not None and all((self._path.parent / name).exists() for name in files)
-
-    def add(self, digest: str, files: Sequence[Path]) -> None:
-        """Note it as done."""
-        names = [str(file.relative_to(self._path.parent)) for file in files]
-        self._done[digest] = names
-        with self._path.open("a", encoding="utf-8") as ledger:
-            ledger.write(json.dumps({"digest": digest, "files": names}) + "\n")
