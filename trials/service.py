@@ -76,6 +76,8 @@ def free_port() -> int:
 def running_service(settings: Mapping[str, str], config: Path | None = None) -> Iterator[Service]:
     """A service with `settings` (by name, over the defaults below), ended and checked with the context.
 
+    With the PORT and the WORK_DIR of one that has ended it goes on where that one was.
+
     `config`: the serve config to deploy; without it, the one that `make serve` deploys.
 
     Raises:
@@ -83,7 +85,7 @@ def running_service(settings: Mapping[str, str], config: Path | None = None) -> 
         AssertionError: Ctrl-C left a process behind, or it ended with an error.
     """
     folder = Path(tempfile.mkdtemp(prefix="tapcut-test-"))
-    port = free_port()
+    port = int(settings.get("PORT") or free_port())
     environment = {
         **os.environ,
         "PORT": str(port),

@@ -17,13 +17,13 @@ from tests.deployments.http.small_service import SmallService
 
 
 class KeyedService:
-    """A running one. While `paused` is set no queued job is taken."""
+    """A running one. While `paused` is set no queued job is taken. `port` 0: a free one."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, port: int = 0) -> None:
         self._settings = settings
         self.paused = threading.Event()
         self._stop = threading.Event()
-        self._port = 0
+        self._wanted_port, self._port = port, 0
 
     @property
     def url(self) -> str:
@@ -47,7 +47,12 @@ class KeyedService:
     async def _serve(self) -> None:
         backend = SmallService(self._settings)
         config = uvicorn.Config(
-            create_api(backend), port=0, ws="none", lifespan="off", log_level="warning", access_log=False
+            create_api(backend),
+            port=self._wanted_port,
+            ws="none",
+            lifespan="off",
+            log_level="warning",
+            access_log=False,
         )
         config.timeout_graceful_shutdown = 1  # a browser keeps its connections open
         server = uvicorn.Server(config)

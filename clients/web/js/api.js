@@ -26,7 +26,7 @@ export class ApiError extends Error {
   }
 }
 
-/** The server could not be reached, or the connection broke. */
+/** The server could not be reached, the connection broke, or what answered was only a proxy before it. */
 export class NetworkError extends Error {
   constructor() {
     super('The server cannot be reached.');
@@ -57,6 +57,13 @@ function parseJson(text) {
     return null;
   }
 }
+
+/**
+ * While the server starts, or is away, the proxy before it answers with a page or a line of its own.
+ * @param {number} status
+ * @param {Problem | null} document what came with it, where that was JSON
+ */
+const isFromProxy = (status, document) => !document && [404, 502, 503, 504].includes(status);
 
 /** @returns {string} a key under which a repeated request is the same request */
 export function newIdempotencyKey() {
@@ -115,8 +122,9 @@ export class Api {
       throw new NetworkError();
     }
     if (response.ok) return response;
-    const problem = parseJson(await response.text().catch(() => '')) ?? {};
-    throw new ApiError(response.status, problem, retryAfter(response.headers.get('Retry-After')));
+    const problem = parseJson(await response.text().catch(() => ''));
+    if (isFromProxy(response.status, problem)) throw new NetworkError();
+    throw new ApiError(response.status, problem ?? {}, retryAfter(response.headers.get('Retry-After')));
   }
 
   /**
@@ -176,6 +184,7 @@ export class Api {
       request.onload = () => {
         const answer = parseJson(request.responseText);
         if (request.status >= 200 && request.status < 300 && answer) resolve(answer);
+        else if (isFromProxy(request.status, answer)) reject(new NetworkError());
         else reject(new ApiError(request.status, answer ?? {}, retryAfter(request.getResponseHeader('Retry-After'))));
       };
       request.onerror = () => reject(new NetworkError());

@@ -8,7 +8,7 @@ import { watchIntake } from './intake.js';
 import { askForKey } from './key_dialog.js';
 import { jobInAddress, recallLast } from './memory.js';
 import { pixelsOf } from './mask.js';
-import { watchModels } from './models.js';
+import { untilBack, watchModels } from './models.js';
 import { hideNotice, say, showNotice } from './notices.js';
 import { ObjectList } from './object_list.js';
 import { Selection } from './objects.js';
@@ -77,7 +77,10 @@ on(selection, 'change', () => {
 });
 on(previews, 'change', render);
 on(previews, 'failure', ({ error, object }) => {
-  if (!previews.foundNothing(object)) tell(explain(error), error instanceof NetworkError ? askAgain : null);
+  if (previews.foundNothing(object)) return;
+  if (!(error instanceof NetworkError)) return tell(explain(error));
+  tell({ ...explain(error), advice: 'This page keeps trying and goes on by itself. Nothing you selected is lost.' }, askAgain);
+  untilBack(api).then(askAgain);
 });
 
 on(stage, 'tap', ({ point, label }) => {
@@ -140,6 +143,7 @@ byId('cut-out').addEventListener('click', () => session.run(['cropped']));
 byId('change-selection').addEventListener('click', () => session.edit());
 byId('start-over').addEventListener('click', () => session.startOver());
 byId('cancel-upload').addEventListener('click', () => session.startOver());
+byId('cancel-run').addEventListener('click', () => session.cancelRun());
 byId('help-open').addEventListener('click', () => {
   byId('forget-key').hidden = key.value === null;
   byId('help', HTMLDialogElement).showModal();
@@ -190,4 +194,4 @@ async function offerLast() {
   button.addEventListener('click', () => session.resume(last.jobId), { once: true });
 }
 watchModels(api);
-key.addEventListener('change', () => watchModels(api));
+key.addEventListener('change', () => watchModels(api).then(() => watchModels(api))); // the one under way had the old key

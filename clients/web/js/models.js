@@ -2,7 +2,9 @@
 
 import { byId, make } from './dom.js';
 
-const AGAIN_MS = 4000;
+const AGAIN_MS = 2000;
+/** @type {Promise<void> | null} the watching under way */
+let watching = null;
 /** @type {Record<string, {name: string, text: string}>} */
 const KINDS = {
   bundled: {
@@ -28,8 +30,27 @@ function kindOf(entry) {
   return kind === 'bundled' || kind === 'released' ? kind : 'configured';
 }
 
+/**
+ * Looks until the server is ready, or asks for a key.
+ * @param {import('./api.js').Api} api
+ * @returns {Promise<void>}
+ */
+export function watchModels(api) {
+  watching ??= watch(api).finally(() => (watching = null));
+  return watching;
+}
+
+/**
+ * Looks for a server that did not answer, after a moment.
+ * @param {import('./api.js').Api} api
+ */
+export async function untilBack(api) {
+  await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+  await watchModels(api);
+}
+
 /** @param {import('./api.js').Api} api */
-export async function watchModels(api) {
+async function watch(api) {
   for (;;) {
     const again = await refresh(api);
     if (!again) return;

@@ -10,7 +10,7 @@ const box = byId('notice');
  * @param {{label: string, run: () => void}} [action]
  */
 export function showNotice(text, advice, action) {
-  const words = make('div', {}, make('strong', {}, text), advice);
+  const words = make('div', {}, make('strong', {}, text), ' ', advice);
   if (action) {
     const run = () => {
       hideNotice();

@@ -61,6 +61,14 @@ export class Previews extends EventTarget {
   }
 
   /**
+   * The same picture is another job now: what is known of it stays known.
+   * @param {string} jobId
+   */
+  moveTo(jobId) {
+    this.jobId = jobId;
+  }
+
+  /**
    * @param {SelectedObject} object
    * @returns {Candidate | null} the mask to show, once known
    */

@@ -1,4 +1,4 @@
-/** Repeats a request that the server asked to repeat later (429, 503), or that was cut off. */
+/** Repeats a request that the server asked to repeat later (429, 503), or that found no server: it may be starting. */
 
 import { ApiError, NetworkError } from './api.js';
 import { pause } from './pause.js';
@@ -6,7 +6,8 @@ import { pause } from './pause.js';
 const MAX_ATTEMPTS = 8;
 const DEFAULT_WAIT_S = 3;
 const MAX_WAIT_S = 120;
-const CUT_OFFS = 2;
+/** Five minutes: a restart of the server, with its models, is over by then. */
+const CUT_OFFS = 100;
 
 /**
  * @template T
@@ -18,13 +19,14 @@ const CUT_OFFS = 2;
  * @throws the last error, when it is no use trying again
  */
 export async function withRetries(request, signal, onWait, cutOffs = CUT_OFFS) {
-  for (let attempt = 1; ; attempt += 1) {
+  for (let attempt = 1, missed = 0; ; attempt += 1) {
     try {
       return await request();
     } catch (error) {
       const busy = error instanceof ApiError && (error.status === 429 || error.status === 503);
-      const cutOff = error instanceof NetworkError && navigator.onLine && attempt <= cutOffs;
-      if (!(busy || cutOff) || attempt >= MAX_ATTEMPTS) throw error;
+      if (error instanceof NetworkError) missed += 1;
+      const cutOff = error instanceof NetworkError && missed <= cutOffs;
+      if (!(busy || cutOff) || attempt - missed >= MAX_ATTEMPTS) throw error;
       const asked = busy ? error.retryAfterS : null;
       if (asked !== null && asked > MAX_WAIT_S) throw error;
       for (let left = Math.ceil(asked ?? DEFAULT_WAIT_S); left > 0; left -= 1) {
@@ -36,14 +38,14 @@ export async function withRetries(request, signal, onWait, cutOffs = CUT_OFFS) {
 }
 
 /**
- * Asked again while the server is busy, without telling the user.
+ * Asked again while the server is busy, or for a moment away, without telling the user.
  * @template T
  * @param {() => Promise<T>} request
  * @param {AbortSignal} [signal]
  * @returns {Promise<T>}
  */
 export function quietly(request, signal = new AbortController().signal) {
-  return withRetries(request, signal, () => {}, 0);
+  return withRetries(request, signal, () => {}, 3);
 }
 
 /**
@@ -51,7 +53,11 @@ export function quietly(request, signal = new AbortController().signal) {
  * @param {Error} error
  */
 export function waitText(secondsLeft, error) {
-  const often = error instanceof ApiError && error.status === 429;
-  const why = often ? 'Too many requests at once.' : error instanceof ApiError ? 'The server is busy.' : 'The connection broke.';
-  return `${why} Trying again in ${secondsLeft} s`;
+  return `${why(error)} Trying again in ${secondsLeft} s`;
+}
+
+/** @param {Error} error */
+function why(error) {
+  if (error instanceof ApiError) return error.status === 429 ? 'Too many requests at once.' : 'The server is busy.';
+  return navigator.onLine ? 'The server does not answer.' : 'You are offline.';
 }

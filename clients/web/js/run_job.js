@@ -10,6 +10,8 @@ import { follow } from './follow.js';
 import { waitText, withRetries } from './retry.js';
 import { stageText } from './stage_text.js';
 
+const WAITING = 'It does not answer. This page reconnects by itself, and the work goes on where it was.';
+
 /**
  * @param {import('./api.js').Api} api
  * @param {string} jobId
@@ -45,7 +47,7 @@ export function followJob(api, jobId, signal, report) {
       report('Working', stageText(status), done);
     },
     (connected) => {
-      if (!connected) report('Connection lost', 'The work goes on. Trying to reach the server…', done);
+      if (!connected) report('Waiting for the server', WAITING, done);
     },
   );
 }

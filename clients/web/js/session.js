@@ -15,7 +15,7 @@ import { maskPng } from './mask_png.js';
 import { forget, recall, remember, setJobInAddress } from './memory.js';
 import { openPicture } from './opened_picture.js';
 import { explain, explainJob } from './problems.js';
-import { quietly } from './retry.js';
+import { quietly, withRetries } from './retry.js';
 import { followJob, runJob } from './run_job.js';
 import { sendPicture } from './send_picture.js';
 
@@ -28,6 +28,8 @@ export class Session extends EventTarget {
   width = 1;
   height = 1;
   originalUrl = '';
+  /** @type {Blob | null} original.png */
+  #original = null;
   /** @type {'removed' | 'cutouts'} */
   view = 'removed';
   #abort = new AbortController();
@@ -108,6 +110,37 @@ export class Session extends EventTarget {
     }
   }
 
+  /**
+   * Ends the run that is under way: its job is deleted, and the same picture becomes another one, so that the
+   * selection and its masks stay as they are.
+   */
+  async cancelRun() {
+    const { jobId } = this;
+    const picture = this.#original;
+    if (this.screen !== 'processing' || !jobId || !picture) return;
+    this.#abort.abort();
+    this.#abort = new AbortController();
+    const { signal } = this.#abort;
+    this.#go('uploading');
+    /** @type {import('./run_job.js').Report} */
+    const report = (_, text, fraction) => this.#report('Cancelled', text, fraction);
+    try {
+      report('', 'Bringing your selection back', 0);
+      await withRetries(() => this.api.cleanup(jobId).catch(unlessGone), signal, () => {});
+      const file = new File([picture], 'original.png', { type: picture.type });
+      this.jobId = await sendPicture(this.api, file, file.name, signal, report);
+      this.previews.moveTo(this.jobId);
+      setJobInAddress(this.jobId);
+      this.#remember();
+      this.#go('edit');
+    } catch (error) {
+      if (signal.aborted) return;
+      this.#forgetJob();
+      this.#go('empty');
+      this.#problem(error, () => this.open(new File([picture], this.name, { type: picture.type })));
+    }
+  }
+
   /** Nothing is open yet. */
   begin() {
     this.#go('empty');
@@ -148,7 +181,8 @@ export class Session extends EventTarget {
    * @param {AbortSignal} signal
    */
   async #enter(jobId, signal) {
-    const original = await openPicture(await quietly(() => this.api.file(jobId, 'original.png', signal), signal));
+    const file = await quietly(() => this.api.file(jobId, 'original.png', signal), signal);
+    const original = await openPicture(file);
     if (signal.aborted) {
       URL.revokeObjectURL(original.url);
       throw new DOMException('Cancelled', 'AbortError');
@@ -157,6 +191,7 @@ export class Session extends EventTarget {
     this.width = original.width;
     this.height = original.height;
     this.originalUrl = original.url;
+    this.#original = file;
     this.previews.reset(jobId);
     setJobInAddress(jobId);
     this.#emit('picture', original);
@@ -222,4 +257,9 @@ export class Session extends EventTarget {
   #emit(name, detail) {
     this.dispatchEvent(new CustomEvent(name, { detail }));
   }
+}
+
+/** @param {unknown} error */
+function unlessGone(error) {
+  if (!(error instanceof ApiError && error.status === 404)) throw error;
 }

@@ -12,8 +12,8 @@ const STAGES = [
 
 /** @param {import('./types.js').JobStatus} status */
 export function stageText(status) {
-  const ahead = status.queue_position;
-  if (ahead !== null && ahead !== undefined) return ahead > 0 ? `Waiting, ${ahead} before you` : 'Next in the queue';
+  const place = status.queue_position; // 1: next
+  if (place) return place > 1 ? `Waiting, ${place - 1} before you` : 'Next in the queue';
   const known = STAGES.find(([pattern]) => pattern.test(status.stage ?? ''));
   const count = status.num_objects ?? 0;
   const text = known?.[1] ?? 'Working';
