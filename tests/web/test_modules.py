@@ -12,6 +12,7 @@ import numpy as np
 from engine.photo import read_mask
 from engine.shapes import coco_rle
 from engine.types import MaskRegion, PixelBox
+from tests.web.brushwork import painted
 
 
 def test_selection_undoes_and_redoes_every_step(script: Any) -> None:
@@ -178,3 +179,63 @@ def test_a_mask_is_sent_as_the_very_same_pixels(script: Any) -> None:
     expected = np.zeros((77, 101), bool)
     expected[3:73, 7:97] = mask
     assert np.array_equal(sent, expected)
+
+
+def test_strokes_cover_the_pixels_near_their_line(script: Any) -> None:
+    strokes = [
+        {"erase": False, "path": [20.3, 18.2, 7.4, 61.7, 30.1, 7.4, 55.2, 66.6, 7.4]},
+        {"erase": True, "path": [38.1, 24.4, 3.3]},
+        {"erase": True, "path": [96.2, 40.3, 12.1, 60.5, 41.5, 12.1]},
+        {"erase": False, "path": [-4.2, 5.1, 6.3, 8.8, 5.2, 6.3]},
+    ]
+    base = blobs(120, 90)
+    rle = json.dumps(coco_rle(region(base), 120, 90).as_dict())
+    png = script(
+        "strokes.js",
+        f"""
+        const {{ decodeRle }} = await import('./js/mask.js');
+        const {{ maskPng }} = await import('./js/mask_png.js');
+        const base = decodeRle({rle}, [0, 0, 120, 90]);
+        return maskPng(m.corrected(base, {json.dumps(strokes)}, 120, 90), 120, 90);
+        """,
+    )
+    read = read_mask(base64.b64decode(png), 120, 90)
+    mask = np.zeros((90, 120), bool)
+    mask[read.box.slices] = read.pixels
+    assert np.array_equal(mask, painted(base, strokes))
+
+
+def test_a_stroke_under_pressure_is_as_wide_as_the_pen_was_pressed(script: Any) -> None:
+    rows = script(
+        "strokes.js",
+        """
+        const mask = m.corrected(null, [{ erase: false, path: [10.5, 20.5, 2, 60.5, 20.5, 10] }], 80, 40);
+        const width = (x) => {
+          let count = 0;
+          for (let y = 0; y < mask.height; y += 1) count += mask.bits[y * mask.width + x - mask.x];
+          return count;
+        };
+        return [[mask.x, mask.y, mask.width, mask.height], width(10), width(35), width(60)];
+        """,
+    )
+    assert rows[0] == [8, 10, 63, 21]
+    assert rows[1] in (5, 6) and rows[2] in (12, 13, 14) and rows[3] == 21
+
+
+def test_a_stroke_is_kept_short_without_going_astray(script: Any) -> None:
+    path = script(
+        "strokes.js",
+        """
+        const path = [];
+        for (let i = 0; i <= 200; i += 1) path.push(10 + i / 2, 50 + 20 * Math.sin(i / 30), 5);
+        return m.shortened(path, 0.25);
+        """,
+    )
+    kept = np.reshape(path, (-1, 3))
+    assert len(kept) < 40
+    assert (kept[0, 0], kept[-1, 0]) == (10, 110)
+    full = np.array([[10 + i / 2, 50 + 20 * np.sin(i / 30)] for i in range(201)])
+    ends = np.searchsorted(kept[:, 0], full[:, 0]).clip(1)
+    share = (full[:, 0] - kept[ends - 1, 0]) / (kept[ends, 0] - kept[ends - 1, 0])
+    off = kept[ends - 1, 1] + share * (kept[ends, 1] - kept[ends - 1, 1]) - full[:, 1]
+    assert np.abs(off).max() < 0.5

@@ -2,6 +2,7 @@
 
 import { Api, NetworkError } from './api.js';
 import { ApiKey } from './api_key.js';
+import { Brush } from './brush.js';
 import { byId, make } from './dom.js';
 import { hintText } from './hints.js';
 import { watchIntake } from './intake.js';
@@ -26,8 +27,10 @@ const selection = new Selection();
 const previews = new Previews(api);
 const session = new Session(api, selection, previews);
 const picture = byId('picture', HTMLImageElement);
-const stage = new Stage(byId('stage'), picture, byId('overlay', HTMLCanvasElement));
-const toolbar = new Toolbar(selection, previews, stage);
+const canvases = ['overlay', 'under-brush'].map((id) => byId(id, HTMLCanvasElement));
+const stage = new Stage(byId('stage'), picture, canvases[0], canvases[1], byId('brush-cursor'));
+const brush = new Brush(stage);
+const toolbar = new Toolbar(selection, previews, stage, brush);
 const list = new ObjectList(selection, previews, session);
 const results = new Results(api, (error) => tell(explain(error)));
 const mayHover = matchMedia('(hover: hover) and (pointer: fine)');
@@ -57,7 +60,7 @@ function render() {
   });
   list.render();
   toolbar.render();
-  const hint = hintText(selection, previews, mayHover.matches);
+  const hint = hintText(selection, previews, mayHover.matches, brush.tool);
   if (byId('hint').textContent !== hint) byId('hint').textContent = hint;
   if (session.screen === 'edit') say(hint);
 }
@@ -88,13 +91,20 @@ on(stage, 'tap', ({ point, label }) => {
   if (!selection.addPoint(point, label)) byId('hint').textContent = 'Tap the object first, then what to leave out.';
 });
 on(stage, 'box', ({ box }) => selection.addBox(box));
+on(stage, 'stroke', ({ stroke }) => {
+  if (!selection.addStroke(stroke)) byId('hint').textContent = 'There is nothing to erase yet.';
+});
+on(toolbar, 'tool', () => {
+  previews.leave();
+  render();
+});
 on(stage, 'cross', ({ point }) => hoverAt(point));
 on(stage, 'hover', ({ point }) => mayHover.matches && hoverAt(point));
 on(stage, 'leave', () => previews.leave());
 
 /** @param {import('./types.js').Point} point */
 function hoverAt(point) {
-  if (selection.current || session.screen !== 'edit') return;
+  if (selection.current || session.screen !== 'edit' || brush.tool) return;
   previews.enter();
   previews.hover(point);
 }
@@ -115,6 +125,7 @@ on(session, 'screen', () => {
 on(session, 'picture', ({ url, width, height }) => {
   picture.alt = `The picture ${session.name}`;
   stage.show(url, width, height);
+  brush.take(brush.tool);
 });
 on(session, 'progress', ({ title, text, fraction }) => {
   byId('progress-title').textContent = title;
@@ -125,6 +136,10 @@ on(session, 'progress', ({ title, text, fraction }) => {
   bar.setAttribute('aria-valuenow', String(Math.round(fraction * 100)));
 });
 on(session, 'problem', ({ explanation, retry }) => tell(explanation, retry));
+on(session, 'forgetful', () => {
+  // After the change that was too much has taken the last notice away.
+  queueMicrotask(() => showNotice('This browser keeps nothing more.', 'Go on working, but a reload will not bring back your last changes.'));
+});
 on(session, 'results', async ({ status }) => {
   try {
     await results.show(status, session.originalUrl, session.name, session.view);

@@ -23,36 +23,37 @@ export function contoursOf(mask) {
     cells.set(mask.bits.subarray(row * mask.width, (row + 1) * mask.width), (row + 1) * width + 1);
   }
   const rings = [];
-  for (let at = width; at < cells.length; at += 1) {
-    // Every ring runs to the right along the upper side of some pixel: there it is found, and marked as drawn.
-    if (cells[at] === 1 && !cells[at - width]) rings.push(smoothed(follow(cells, width, at), mask.x - 1, mask.y - 1));
+  // Every ring runs up along the left side of some pixel, where a row's stretch of object begins: there it is found.
+  for (let at = cells.indexOf(1); at >= 0; at = cells.indexOf(1, cells.indexOf(0, at))) {
+    if (!cells[at - 1]) rings.push(smoothed(follow(cells, width, at), mask.x - 1, mask.y - 1));
   }
   return rings;
 }
 
 /**
  * Walks along the sides of pixels, the object on the right, until it is back. Pixels that touch at a corner hold together.
- * @param {Uint8Array} cells 1 and 2 are the object; 2: its upper side is drawn
+ * @param {Uint8Array} cells 1 and 2 are the object; 2: its left side is drawn
  * @param {number} width
- * @param {number} start a pixel whose upper side is not drawn yet
+ * @param {number} pixel whose left side is not drawn yet
  * @returns {number[]} middles of the sides: x, y; a horizontal side's x is the one that ends in .5
  */
-function follow(cells, width, start) {
+function follow(cells, width, pixel) {
   const step = [1, width, -1, -width]; // right, down, left, up: from corner to corner
   const ahead = [0, -1, -width - 1, -width]; // the pixel ahead on the right, seen from its corner
   const [dx, dy] = [[0.5, 0, -0.5, 0], [0, 0.5, 0, -0.5]];
   const sides = [];
+  const start = pixel + width;
   let corner = start;
-  let way = 0;
+  let way = 3;
   do {
     const x = corner % width;
     sides.push(x + dx[way], (corner - x) / width + dy[way]);
-    if (way === 0) cells[corner] = 2;
     corner += step[way];
+    if (way === 3) cells[corner] = 2;
     const left = (way + 3) % 4;
     if (cells[corner + ahead[left]]) way = left;
     else if (!cells[corner + ahead[way]]) way = (way + 1) % 4;
-  } while (corner !== start || way !== 0);
+  } while (corner !== start || way !== 3);
   return sides;
 }
 

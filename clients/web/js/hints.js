@@ -4,13 +4,16 @@
  * @param {import('./objects.js').Selection} selection
  * @param {import('./previews.js').Previews} previews
  * @param {boolean} mouse
+ * @param {import('./brush.js').BrushTool | null} brush in the hand
  * @returns {string}
  */
-export function hintText(selection, previews, mouse) {
+export function hintText(selection, previews, mouse, brush) {
   const { objects, current } = selection;
   const tap = mouse ? 'Click' : 'Tap';
   const lost = objects.findIndex((object) => previews.foundNothing(object));
+  if (lost >= 0 && objects[lost].strokes.length) return `Nothing is left of object ${lost + 1}. Undo, or paint it`;
   if (lost >= 0) return `Nothing found for object ${lost + 1}. Undo, and ${tap.toLowerCase()} nearer to its middle`;
+  if (brush) return brushText(objects, current, previews, mouse, brush);
   if (!objects.length) return `${tap} an object`;
   if (!current) return `${tap} another object`;
   if (previews.isPending(current)) return 'Looking…';
@@ -22,4 +25,21 @@ export function hintText(selection, previews, mouse) {
       : `Object ${number} selected. Tap to add a part, hold to leave one out`;
   }
   return `Object ${number} refined`;
+}
+
+/**
+ * @param {readonly import('./types.js').SelectedObject[]} objects
+ * @param {import('./types.js').SelectedObject | null} current
+ * @param {import('./previews.js').Previews} previews
+ * @param {boolean} mouse
+ * @param {import('./brush.js').BrushTool} brush
+ */
+function brushText(objects, current, previews, mouse, brush) {
+  if (!current) return objects.length ? 'Paint over another object' : 'Paint over an object';
+  if (previews.isPending(current)) return 'Looking…';
+  const number = objects.indexOf(current) + 1;
+  const strokes = current.strokes.length;
+  if (strokes) return `Object ${number} corrected by hand: ${strokes} ${strokes === 1 ? 'stroke' : 'strokes'}`;
+  const other = mouse ? '. Shift turns it round' : '. Two fingers move the picture';
+  return `${brush === 'erase' ? 'Erase what does not belong to' : 'Paint what belongs to'} object ${number}${other}`;
 }

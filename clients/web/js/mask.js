@@ -29,9 +29,9 @@ export function pixelsOf(candidate) {
  * @returns {Candidate} that has just these pixels
  */
 export function candidateOf(mask, score) {
+  const { x, y, width, height, bits } = mask;
   let area = 0;
-  for (const bit of mask.bits) area += bit;
-  const { x, y, width, height } = mask;
+  for (let i = 0; i < bits.length; i += 1) area += bits[i];
   const candidate = { score, area, bbox: /** @type {Box} */ ([x, y, x + width, y + height]), polygons: [] };
   known.set(candidate, mask);
   return candidate;

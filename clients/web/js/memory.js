@@ -21,12 +21,17 @@ export function setJobInAddress(jobId) {
   if (location.hash !== hash) history.replaceState(null, '', location.pathname + location.search + hash);
 }
 
-/** @param {Remembered} what */
+/**
+ * @param {Remembered} what
+ * @returns {boolean} false: storage is full or forbidden. A reload then comes back to the job, and at best to what
+ *   was kept of the selection before
+ */
 export function remember(what) {
   try {
     localStorage.setItem(KEY, JSON.stringify(what));
+    return true;
   } catch {
-    // Storage is full or forbidden: only the selection is lost on a reload, not the job.
+    return false;
   }
 }
 

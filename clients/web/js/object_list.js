@@ -107,6 +107,7 @@ export class ObjectList {
     if (!mask) return this.previews.failureOf(object) ? 'Nothing found there' : 'Looking…';
     const share = (100 * mask.area) / (this.session.width * this.session.height);
     const size = share < 1 ? 'Less than 1 % of the picture' : `${Math.round(share)} % of the picture`;
+    if (object.strokes.length) return `${size}, by hand`;
     return mask.score < UNSURE_BELOW ? `${size}, unsure` : size;
   }
 }

@@ -57,13 +57,13 @@ export class Selection extends EventTarget {
    * Adds a point to the current object, or starts one.
    * @param {Point} point
    * @param {Label} label
-   * @returns {boolean} false: there is no object yet from which the point could be left out
+   * @returns {boolean} false: there is nothing tapped yet from which the point could be left out
    */
   addPoint(point, label) {
     const current = this.current;
+    if (label === 0 && !current?.box && !current?.labels.includes(1)) return false;
     if (!current) {
-      if (label === 0) return false;
-      this.#start({ points: [point], labels: [label], box: null });
+      this.#start({ points: [point], labels: [label], box: null, strokes: [] });
       return true;
     }
     this.#replace({
@@ -80,7 +80,20 @@ export class Selection extends EventTarget {
    * @param {Box} box
    */
   addBox(box) {
-    this.#start({ points: [], labels: [], box });
+    this.#start({ points: [], labels: [], box, strokes: [] });
+  }
+
+  /**
+   * Corrects the current object by hand, or paints a new one.
+   * @param {import('./types.js').Stroke} stroke
+   * @returns {boolean} false: there is nothing yet that could be erased
+   */
+  addStroke(stroke) {
+    const current = this.current;
+    if (current) this.#replace({ ...current, strokes: [...current.strokes, stroke] });
+    else if (stroke.erase) return false;
+    else this.#start({ points: [], labels: [], box: null, strokes: [stroke] });
+    return true;
   }
 
   /** @param {number} index which of the preview's candidates to take for the current object */
@@ -134,10 +147,10 @@ export class Selection extends EventTarget {
   load(snapshot) {
     this.#past = [];
     this.#future = [];
-    this.#show(isSnapshot(snapshot) ? snapshot : EMPTY);
+    this.#show(isSnapshot(snapshot) ? withStrokes(snapshot) : EMPTY);
   }
 
-  /** @param {{points: Point[], labels: Label[], box: Box | null}} prompt */
+  /** @param {Omit<SelectedObject, 'id' | 'colour' | 'choice'>} prompt */
   #start(prompt) {
     const { objects, nextId } = this.#now;
     const object = { id: nextId, colour: this.nextColour, choice: null, ...prompt };
@@ -175,7 +188,17 @@ function isSnapshot(value) {
         Number.isInteger(object.colour) &&
         Array.isArray(object.points) &&
         Array.isArray(object.labels) &&
-        object.points.length === object.labels.length,
+        object.points.length === object.labels.length &&
+        (object.strokes ?? []).every(isStroke),
     )
   );
+}
+
+/** @param {any} stroke */
+const isStroke = (stroke) =>
+  Array.isArray(stroke?.path) && stroke.path.length > 0 && stroke.path.length % 3 === 0 && stroke.path.every(Number.isFinite);
+
+/** @param {Snapshot} snapshot perhaps of the time before there were strokes */
+function withStrokes(snapshot) {
+  return { ...snapshot, objects: snapshot.objects.map((object) => ({ ...object, strokes: object.strokes ?? [] })) };
 }

@@ -11,6 +11,7 @@
  */
 
 import { ApiError, NetworkError } from './api.js';
+import { Corrections } from './corrections.js';
 import { pause } from './pause.js';
 
 /** At most one hover request in this time, and never two under way. */
@@ -23,6 +24,9 @@ const SAME_AREA = 0.05;
 /** The server refuses smaller masks. */
 const SMALLEST_AREA_PX = 50;
 
+/** @param {Prompt} prompt @returns {boolean} false: painted by hand alone, there is nothing to ask */
+const asks = ({ points, box }) => points.length > 0 || box !== null;
+
 /** @param {Prompt} prompt */
 const keyOf = ({ points, labels, box }) => JSON.stringify([points, labels, box]);
 
@@ -33,6 +37,7 @@ export class Previews extends EventTarget {
     this.api = api;
     /** @type {string | null} */
     this.jobId = null;
+    this.corrections = new Corrections();
     /** @type {Map<string, Preview>} */
     this.answers = new Map();
     /** @type {Map<string, Preview>} of places hovered over, the oldest first */
@@ -48,8 +53,9 @@ export class Previews extends EventTarget {
     this.hovering = false;
   }
 
-  /** @param {string | null} jobId */
-  reset(jobId) {
+  /** @param {string | null} jobId @param {{width: number, height: number}} [size] of the picture */
+  reset(jobId, size = { width: 1, height: 1 }) {
+    this.corrections.reset(size);
     for (const { abort } of this.pending.values()) abort.abort();
     this.pending.clear();
     this.answers.clear();
@@ -70,9 +76,16 @@ export class Previews extends EventTarget {
 
   /**
    * @param {SelectedObject} object
-   * @returns {Candidate | null} the mask to show, once known
+   * @returns {Candidate | null} its mask with what the hand corrected, once known
    */
   maskOf(object) {
+    const base = this.#baseOf(object);
+    const nothingElse = !asks(object) || this.#isRefused(object);
+    return base || nothingElse ? this.corrections.of(object, base) : null;
+  }
+
+  /** @param {SelectedObject} object @returns {Candidate | null} the network's mask */
+  #baseOf(object) {
     const answer = this.answers.get(keyOf(object));
     if (!answer) return null;
     return object.choice === null ? answer : (this.candidatesOf(object)[object.choice] ?? answer);
@@ -88,9 +101,9 @@ export class Previews extends EventTarget {
     for (let count = object.points.length - 1; count >= (object.box ? 0 : 1); count -= 1) {
       const [points, labels] = [object.points.slice(0, count), object.labels.slice(0, count)];
       const answer = this.answers.get(keyOf({ points, labels, box: object.box }));
-      if (answer) return answer;
+      if (answer) return this.corrections.of(object, answer);
     }
-    return null;
+    return this.corrections.of(object, null);
   }
 
   /**
@@ -121,9 +134,24 @@ export class Previews extends EventTarget {
 
   /**
    * @param {SelectedObject} object
-   * @returns {boolean} the server looked and found no object: a job with it would fail
+   * @returns {boolean} there is no object, or too little of it is left: a job with it would fail
    */
   foundNothing(object) {
+    if (!object.strokes.length) return this.#isRefused(object);
+    const mask = this.maskOf(object);
+    return mask !== null && mask.area < SMALLEST_AREA_PX;
+  }
+
+  /**
+   * @param {SelectedObject} object
+   * @returns {boolean} corrected by hand, and what it was corrected from is not known yet: it cannot be sent
+   */
+  isUnfinished(object) {
+    return object.strokes.length > 0 && !this.maskOf(object);
+  }
+
+  /** @param {SelectedObject} object the server looked and found no object there */
+  #isRefused(object) {
     const error = this.failureOf(object);
     return error instanceof ApiError && error.status === 422;
   }
@@ -140,7 +168,7 @@ export class Previews extends EventTarget {
         this.pending.delete(id);
       }
     }
-    for (const object of objects) {
+    for (const object of objects.filter(asks)) {
       const key = keyOf(object);
       const glimpse = this.glimpses.get(key);
       if (glimpse) this.answers.set(key, glimpse);

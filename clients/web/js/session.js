@@ -2,7 +2,7 @@
  * One picture's way from opening to the results: which screen is due, which job it is. Touches no element.
  *
  * Events: `screen`; `picture` {url, width, height}; `progress` {title, text, fraction}; `results` {status};
- * `problem` {explanation, retry}.
+ * `problem` {explanation, retry}; `forgetful`: what is selected is not kept for a reload.
  *
  * @typedef {'start' | 'empty' | 'uploading' | 'edit' | 'processing' | 'results'} Screen
  * @typedef {import('./types.js').Output} Output
@@ -33,6 +33,7 @@ export class Session extends EventTarget {
   /** @type {'removed' | 'cutouts'} */
   view = 'removed';
   #abort = new AbortController();
+  #isForgetful = false;
 
   /**
    * @param {import('./api.js').Api} api
@@ -171,7 +172,8 @@ export class Session extends EventTarget {
 
   /** @param {import('./types.js').SelectedObject} object */
   async #wire(object) {
-    const mask = object.choice === null ? null : this.previews.maskOf(object);
+    const isOurs = object.choice !== null || object.strokes.length > 0;
+    const mask = isOurs ? this.previews.maskOf(object) : null;
     return mask ? { mask: await maskPng(pixelsOf(mask), this.width, this.height) } : wirePrompt(object);
   }
 
@@ -192,7 +194,7 @@ export class Session extends EventTarget {
     this.height = original.height;
     this.originalUrl = original.url;
     this.#original = file;
-    this.previews.reset(jobId);
+    this.previews.reset(jobId, original);
     setJobInAddress(jobId);
     this.#emit('picture', original);
     this.selection.reset();
@@ -229,7 +231,10 @@ export class Session extends EventTarget {
 
   #remember() {
     if (!this.jobId) return;
-    remember({ jobId: this.jobId, name: this.name, selection: this.selection.toJSON(), view: this.view });
+    const { jobId, name, view } = this;
+    const isKept = remember({ jobId, name, selection: this.selection.toJSON(), view });
+    if (!isKept && !this.#isForgetful) this.#emit('forgetful');
+    this.#isForgetful = !isKept;
   }
 
   /** @param {'removed' | 'cutouts'} view */

@@ -2,22 +2,29 @@
  * The tools under the picture, the keys, and the choice between a smaller and a larger outline.
  *
  * @typedef {import('./objects.js').Selection} Selection
+ * @typedef {'add' | 'leave-out' | 'paint' | 'erase'} Tool
  */
 
 import { byId, make } from './dom.js';
 
 const SIZE_NAMES = ['Smaller', 'Medium', 'Larger'];
+const TOOLS = /** @type {const} */ (['add', 'leave-out', 'paint', 'erase']);
 
-export class Toolbar {
+export class Toolbar extends EventTarget {
   /**
    * @param {Selection} selection
    * @param {import('./previews.js').Previews} previews
    * @param {import('./stage/stage.js').Stage} stage
+   * @param {import('./brush.js').Brush} brush
    */
-  constructor(selection, previews, stage) {
+  constructor(selection, previews, stage, brush) {
+    super();
     this.selection = selection;
     this.previews = previews;
     this.stage = stage;
+    this.brush = brush;
+    /** @type {Tool} */
+    this.tool = 'add';
     /** @type {[string, () => void][]} */
     const actions = [
       ['undo', () => selection.undo()],
@@ -26,9 +33,8 @@ export class Toolbar {
       ['zoom-out', () => stage.zoom(-1)],
       ['zoom-fit', () => stage.zoom(0)],
       ['another', () => selection.startAnother()],
-      ['tool-add', () => this.setLeavingOut(false)],
-      ['tool-leave-out', () => this.setLeavingOut(true)],
     ];
+    for (const tool of TOOLS) actions.push([`tool-${tool}`, () => this.take(tool)]);
     for (const [id, run] of actions) byId(id).addEventListener('click', run);
     stage.addEventListener('view', () => {
       const percent = Math.round(stage.view.zoom * 100);
@@ -38,11 +44,14 @@ export class Toolbar {
     addEventListener('keydown', (event) => this.#onKey(event));
   }
 
-  /** @param {boolean} leavingOut */
-  setLeavingOut(leavingOut) {
-    this.stage.leavingOut = leavingOut;
-    byId('tool-add').setAttribute('aria-pressed', String(!leavingOut));
-    byId('tool-leave-out').setAttribute('aria-pressed', String(leavingOut));
+  /** @param {Tool} tool */
+  take(tool) {
+    this.tool = tool;
+    this.stage.leavingOut = tool === 'leave-out';
+    this.brush.take(tool === 'paint' || tool === 'erase' ? tool : null);
+    for (const each of TOOLS) byId(`tool-${each}`).setAttribute('aria-pressed', String(each === tool));
+    this.#renderSizes();
+    this.dispatchEvent(new Event('tool'));
   }
 
   render() {
@@ -50,10 +59,13 @@ export class Toolbar {
     byId('undo', HTMLButtonElement).disabled = !canUndo;
     byId('redo', HTMLButtonElement).disabled = !canRedo;
     byId('another', HTMLButtonElement).disabled = !current;
-    const lost = objects.some((object) => this.previews.foundNothing(object));
+    const lost = objects.some((object) => this.previews.foundNothing(object) || this.previews.isUnfinished(object));
     for (const id of ['remove', 'cut-out']) byId(id, HTMLButtonElement).disabled = !objects.length || lost;
-    if (!current && this.stage.leavingOut) this.setLeavingOut(false);
-    byId('tool-leave-out', HTMLButtonElement).disabled = !current;
+    // There is something to leave out of where something was tapped, and to erase from where there is anything.
+    const isTapped = Boolean(current?.box || current?.labels.includes(1));
+    byId('tool-leave-out', HTMLButtonElement).disabled = !isTapped;
+    byId('tool-erase', HTMLButtonElement).disabled = !current;
+    if (byId(`tool-${this.tool}`, HTMLButtonElement).disabled) this.take(this.tool === 'erase' ? 'paint' : 'add');
     this.#renderSizes();
   }
 
@@ -62,7 +74,7 @@ export class Toolbar {
     const box = byId('sizes');
     const candidates = current ? this.previews.candidatesOf(current) : [];
     const mask = current && this.previews.maskOf(current);
-    box.hidden = candidates.length < 2 || !mask;
+    box.hidden = candidates.length < 2 || !mask || this.brush.tool !== null;
     if (box.hidden || !mask) return;
     const focused = box.contains(document.activeElement);
     const distance = (/** @type {number} */ index) => Math.abs(candidates[index].area - mask.area);
@@ -86,13 +98,17 @@ export class Toolbar {
 
   /** @param {KeyboardEvent} event */
   #onKey(event) {
-    if (document.body.dataset.screen !== 'edit' || document.querySelector('dialog[open]')) return;
+    if (document.body.dataset.screen !== 'edit' || document.querySelector('dialog[open]') || isTyping(event)) return;
     const key = event.key.toLowerCase();
     const command = event.ctrlKey || event.metaKey;
     if (command && key === 'z') event.shiftKey ? this.selection.redo() : this.selection.undo();
     else if (command && key === 'y') this.selection.redo();
     else if (command || event.altKey) return;
     else if (key === 'n') this.selection.startAnother();
+    else if (key === 't') this.take('add');
+    else if (key === 'b') this.take('paint');
+    else if (key === 'e' && this.selection.current) this.take('erase');
+    else if (key === '[' || key === ']') this.brush.step(key === ']' ? 1 : -1);
     else if (key === '+' || key === '=') this.stage.zoom(1);
     else if (key === '-') this.stage.zoom(-1);
     else if (key === '0') this.stage.zoom(0);
@@ -101,4 +117,10 @@ export class Toolbar {
     } else return;
     event.preventDefault();
   }
+}
+
+/** @param {KeyboardEvent} event whether its key is a letter of a text */
+function isTyping({ target }) {
+  if (target instanceof HTMLInputElement) return !['range', 'checkbox', 'radio', 'file'].includes(target.type);
+  return target instanceof HTMLTextAreaElement;
 }

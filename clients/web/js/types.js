@@ -12,12 +12,17 @@
  * @property {Label[]} labels  one for each point
  * @property {Box | null} box
  *
+ * @typedef {Object} Stroke
+ * @property {boolean} erase
+ * @property {number[]} path  x, y and radius of discs that follow each other; to a tenth of a pixel, a pixel's middle is at .5
+ *
  * @typedef {Object} SelectedObject
  * @property {number} id  never reused within a picture
  * @property {number} colour  index into the palette
  * @property {Point[]} points
  * @property {Label[]} labels
  * @property {Box | null} box
+ * @property {readonly Stroke[]} strokes  of the brush, in their order; they lie over the network's mask
  * @property {number | null} choice  which candidate of the preview, by area from small to large; null: the server's own
  *
  * @typedef {{size: [number, number], counts: string}} Rle  COCO's run-length code; height and width of the picture

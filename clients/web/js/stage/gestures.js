@@ -2,12 +2,18 @@
  * What fingers, mouse and pen mean on the picture. Speaks in screen pixels; knows no objects.
  *
  * One finger or the left button: tap, hold (touch) or Shift/Alt/right button (mouse) = leave out, drag = box.
+ * With `brush`: drag = paint, Shift/Alt/right button = the other way round.
  * Two fingers: zoom and move. Wheel: move; with Ctrl, or a pinch on a trackpad: zoom. Middle button or Space: move.
+ *
+ * @typedef {import('./brushwork.js').Sample} Sample
  *
  * @typedef {Object} Intents
  * @property {(x: number, y: number, leaveOut: boolean) => void} tap
  * @property {(x0: number, y0: number, x1: number, y1: number) => void} boxing  while dragging
  * @property {(x0: number, y0: number, x1: number, y1: number) => void} box
+ * @property {(sample: Sample, inverted: boolean) => void} paint  the brush comes down
+ * @property {(samples: Sample[]) => void} painting
+ * @property {() => void} painted
  * @property {() => void} cancel  what had begun is not to be
  * @property {(x: number, y: number) => void} hover
  * @property {() => void} leave
@@ -16,6 +22,8 @@
  */
 
 const HOLD_MS = 450;
+/** A second finger within this time makes the first one part of a pinch; later the stroke is whole. */
+const PINCH_MS = 350;
 /** Fingers are less steady than mice. */
 const SLACK_PX = { mouse: 4, pen: 6, touch: 12 };
 
@@ -28,9 +36,11 @@ export class Gestures {
     this.surface = surface;
     this.intents = intents;
     this.enabled = true;
+    /** Dragging paints. */
+    this.brush = false;
     /** @type {Map<number, {x: number, y: number}>} */
     this.down = new Map();
-    /** @type {{x: number, y: number, kind: 'press' | 'box' | 'pan' | 'spent', slack: number, leaveOut: boolean} | null} */
+    /** @type {{x: number, y: number, kind: 'press' | 'box' | 'pan' | 'paint' | 'spent', slack: number, leaveOut: boolean, since: number} | null} */
     this.stroke = null;
     this.hold = 0;
     this.spaceHeld = false;
@@ -55,6 +65,11 @@ export class Gestures {
     return { x: event.clientX - frame.left, y: event.clientY - frame.top };
   }
 
+  /** @param {PointerEvent} event @returns {Sample} */
+  #sample(event) {
+    return { ...this.#place(event), pressure: event.pointerType === 'pen' && event.pressure ? event.pressure : null };
+  }
+
   /** @param {PointerEvent} event */
   #onDown(event) {
     if (!this.enabled) return;
@@ -66,19 +81,21 @@ export class Gestures {
       // The pointer is already up again; its pointerup follows.
     }
     if (this.down.size > 1) {
-      this.#drop();
-      this.stroke = { ...place, kind: 'spent', slack: 0, leaveOut: false };
+      this.#drop(event.timeStamp);
+      this.stroke = { ...place, kind: 'spent', slack: 0, leaveOut: false, since: event.timeStamp };
       return;
     }
     const pans = event.button === 1 || this.spaceHeld;
     if (pans) event.preventDefault();
     this.stroke = {
       ...place,
-      kind: pans ? 'pan' : 'press',
+      kind: pans ? 'pan' : this.brush ? 'paint' : 'press',
       slack: SLACK_PX[/** @type {'mouse' | 'pen' | 'touch'} */ (event.pointerType)] ?? SLACK_PX.mouse,
       leaveOut: event.button === 2 || event.shiftKey || event.altKey || (event.ctrlKey && event.button === 0),
+      since: event.timeStamp,
     };
-    if (event.pointerType === 'touch') this.hold = setTimeout(() => this.#onHold(), HOLD_MS);
+    if (this.stroke.kind === 'paint') this.intents.paint(this.#sample(event), this.stroke.leaveOut);
+    else if (event.pointerType === 'touch') this.hold = setTimeout(() => this.#onHold(), HOLD_MS);
   }
 
   #onHold() {
@@ -101,6 +118,10 @@ export class Gestures {
     const stroke = this.stroke;
     if (!stroke || this.down.size > 1) return;
     if (stroke.kind === 'pan') this.intents.pan(place.x - before.x, place.y - before.y);
+    if (stroke.kind === 'paint') {
+      const between = event.getCoalescedEvents?.() ?? [];
+      this.intents.painting((between.length ? between : [event]).map((each) => this.#sample(each)));
+    }
     if (stroke.kind === 'press' && Math.hypot(place.x - stroke.x, place.y - stroke.y) > stroke.slack) {
       clearTimeout(this.hold);
       stroke.kind = 'box';
@@ -137,26 +158,33 @@ export class Gestures {
     if (cancelled) this.intents.cancel();
     else if (stroke.kind === 'press') this.intents.tap(stroke.x, stroke.y, stroke.leaveOut);
     else if (stroke.kind === 'box') this.intents.box(stroke.x, stroke.y, place.x, place.y);
+    else if (stroke.kind === 'paint') this.intents.painted();
     if (this.down.size === 0) this.stroke = null;
     else stroke.kind = 'spent';
   }
 
-  /** Forgets the stroke under way, for example when a second finger comes down. */
-  #drop() {
+  /**
+   * Forgets what is under way, for example when a second finger comes down.
+   * @param {number} now
+   */
+  #drop(now) {
     clearTimeout(this.hold);
-    if (this.stroke?.kind === 'box') this.intents.cancel();
+    const { kind, since } = this.stroke ?? {};
     this.stroke = null;
+    if (kind === 'paint' && now - (since ?? now) > PINCH_MS) this.intents.painted();
+    else if (kind === 'box' || kind === 'paint') this.intents.cancel();
   }
 
-  /** Escape: a box begun is not drawn. */
+  /** Escape: what was begun is not to be. */
   abandon() {
-    this.#drop();
+    this.#drop(-Infinity);
   }
 
   /** @param {WheelEvent} event */
   #onWheel(event) {
     if (!this.enabled) return;
     event.preventDefault();
+    if (this.stroke?.kind === 'paint') return; // The stroke is drawn on the screen as it stands.
     const unit = event.deltaMode === WheelEvent.DOM_DELTA_LINE ? 16 : 1;
     const place = this.#place(event);
     if (event.ctrlKey || event.metaKey) {

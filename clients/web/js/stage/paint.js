@@ -6,6 +6,8 @@
  * @typedef {import('../mask.js').Mask} Mask
  *
  * @typedef {Object} PaintedObject
+ * @property {number} id
+ * @property {readonly unknown[]} strokes
  * @property {Mask | null} mask
  * @property {string} colour
  * @property {Point[]} points
@@ -20,29 +22,36 @@
  * @property {string} hoverColour
  * @property {Box | null} dragged  the box being drawn, in the picture
  * @property {Point | null} cross  the keyboard's crosshair
+ * @property {boolean} painting  the current object is under the brush and drawn by it
  * @property {boolean} busy  the job is running: masks breathe, points are hidden
  */
 
 import { outlineOf } from '../outline.js';
+
+/** The line's half width with and without its white rim, CSS pixels, and how much the object is tinted. */
+export const RIM_PX = 2;
+export const LINE_PX = 1;
+export const TINT = 0.4;
 
 /**
  * @param {CanvasRenderingContext2D} ink
  * @param {import('./view.js').View} view
  * @param {Scene} scene
  * @param {number} ratio device pixels per CSS pixel
+ * @param {import('./fades.js').Fades} fades
  * @param {number} time ms, for what moves; constant where motion is unwanted
  */
-export function paint(ink, view, scene, ratio, time) {
+export function paint(ink, view, scene, ratio, fades, time) {
   ink.setTransform(1, 0, 0, 1, 0, 0);
   ink.clearRect(0, 0, ink.canvas.width, ink.canvas.height);
   const { scale, x, y } = view;
   ink.setTransform(ratio * scale, 0, 0, ratio * scale, ratio * x, ratio * y);
   const pixel = 1 / scale;
-  if (scene.hover) paintMask(ink, outlineOf(scene.hover, ratio * scale), scene.hoverColour, pixel, 0.22, true);
+  for (const [mask, strength] of fades.hovers) paintMask(ink, outlineOf(mask, ratio * scale), scene.hoverColour, pixel, 0.22, true, strength);
   for (const object of [...scene.objects].sort((a, b) => Number(a.current) - Number(b.current))) {
-    if (!object.mask) continue;
-    const breath = scene.busy ? 0.45 + 0.2 * Math.sin(time / 420) : object.current ? 0.4 : 0.26;
-    paintMask(ink, outlineOf(object.mask, ratio * scale), object.colour, pixel, object.pending ? breath * 0.6 : breath, false);
+    if (!object.mask || (scene.painting && object.current)) continue;
+    const breath = scene.busy ? 0.45 + 0.2 * Math.sin(time / 420) : object.current ? TINT : 0.26;
+    paintMask(ink, outlineOf(object.mask, ratio * scale), object.colour, pixel, object.pending ? breath * 0.6 : breath, false, fades.of(object));
   }
   ink.setTransform(ratio, 0, 0, ratio, 0, 0);
   if (scene.busy) return;
@@ -61,22 +70,23 @@ export function paint(ink, view, scene, ratio, time) {
  * @param {number} pixel one screen pixel, in pixels of the picture
  * @param {number} tint
  * @param {boolean} light a hint only: no white rim
+ * @param {number} strength of everything, 0 to 1
  */
-function paintMask(ink, path, colour, pixel, tint, light) {
+export function paintMask(ink, path, colour, pixel, tint, light, strength) {
   ink.save();
   ink.fillStyle = colour;
-  ink.globalAlpha = tint;
+  ink.globalAlpha = tint * strength;
   ink.fill(path, 'evenodd');
   ink.lineJoin = 'round';
   if (!light) {
-    ink.globalAlpha = 0.9;
+    ink.globalAlpha = 0.9 * strength;
     ink.strokeStyle = '#fff';
-    ink.lineWidth = 4 * pixel;
+    ink.lineWidth = 2 * RIM_PX * pixel;
     ink.stroke(path);
   }
-  ink.globalAlpha = light ? 0.9 : 1;
+  ink.globalAlpha = (light ? 0.9 : 1) * strength;
   ink.strokeStyle = colour;
-  ink.lineWidth = 2 * pixel;
+  ink.lineWidth = 2 * LINE_PX * pixel;
   ink.stroke(path);
   ink.restore();
 }

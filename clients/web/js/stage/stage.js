@@ -1,13 +1,15 @@
 /**
  * The picture on the screen with everything drawn over it, and what is done to it by pointer and keyboard.
  *
- * Events: `tap` {point, label}, `box` {box}, `hover` {point}, `leave`, `view`. All in pixels of the picture.
+ * Events: `tap` {point, label}, `box` {box}, `stroke` {stroke}, `hover` {point}, `leave`, `view`. All in pixels of the picture.
  *
  * @typedef {import('../types.js').Point} Point
  * @typedef {import('../types.js').Box} Box
  * @typedef {import('./paint.js').Scene} Scene
  */
 
+import { Brushwork } from './brushwork.js';
+import { Fades } from './fades.js';
 import { Gestures } from './gestures.js';
 import { paint } from './paint.js';
 import { View } from './view.js';
@@ -20,20 +22,24 @@ const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], Arrow
 
 export class Stage extends EventTarget {
   /** @type {Scene} */
-  #scene = { objects: [], hover: null, hoverColour: '#fff', dragged: null, cross: null, busy: false };
+  #scene = { objects: [], hover: null, hoverColour: '#fff', dragged: null, cross: null, busy: false, painting: false };
   #frame = 0;
 
   /**
    * @param {HTMLElement} frame takes keyboard focus and pointers
    * @param {HTMLImageElement} picture
    * @param {HTMLCanvasElement} canvas
+   * @param {HTMLCanvasElement} below for the object under the brush
+   * @param {HTMLElement} cursor of the brush
    */
-  constructor(frame, picture, canvas) {
+  constructor(frame, picture, canvas, below, cursor) {
     super();
     this.frame = frame;
     this.picture = picture;
     this.canvas = canvas;
     this.view = new View();
+    this.fades = new Fades();
+    this.brushwork = new Brushwork(this.view, below, cursor);
     /** With it a tap leaves out instead of adding. */
     this.leavingOut = false;
     this.stillness = matchMedia('(prefers-reduced-motion: reduce)');
@@ -41,13 +47,19 @@ export class Stage extends EventTarget {
       tap: (x, y, leaveOut) => this.#tap(this.view.pixelAt(x, y), leaveOut),
       boxing: (...corners) => this.#update({ dragged: this.#boxOf(...corners) }),
       box: (...corners) => this.#box(...corners),
-      cancel: () => this.#update({ dragged: null }),
+      paint: (sample, inverted) => this.#paint(sample, inverted),
+      painting: (samples) => this.brushwork.extend(samples),
+      painted: () => this.#painted(),
+      cancel: () => this.#cancel(),
       hover: (x, y) => this.#hover(x, y),
       leave: () => this.#emit('leave'),
       zoom: (...change) => this.#move(() => this.view.zoomAt(...change)),
       pan: (dx, dy) => this.#move(() => this.view.pan(dx, dy)),
     });
     frame.addEventListener('keydown', (event) => this.#onKey(event));
+    for (const name of /** @type {const} */ (['pointermove', 'pointerdown', 'pointerup', 'pointerleave', 'pointercancel'])) {
+      frame.addEventListener(name, (event) => this.#onPointer(event));
+    }
     frame.addEventListener('blur', () => this.#update({ cross: null }));
     new ResizeObserver(() => this.#resize()).observe(frame);
   }
@@ -56,6 +68,39 @@ export class Stage extends EventTarget {
   set enabled(enabled) {
     this.gestures.enabled = enabled;
     if (!enabled) this.#update({ cross: null, dragged: null });
+  }
+
+  /** What a drag paints with; null: taps and boxes. @param {{radius: number, erase: boolean} | null} brush */
+  set brush(brush) {
+    this.brushwork.brush = brush;
+    this.gestures.brush = brush !== null;
+    this.frame.toggleAttribute('data-brush', brush !== null);
+    if (this.#scene.cross) this.#showCross(this.#scene.cross);
+  }
+
+  /** @param {PointerEvent} event */
+  #onPointer(event) {
+    const gone = event.type === 'pointerleave' || (event.pointerType === 'touch' && (event.type === 'pointerup' || this.gestures.down.size > 1));
+    const { left, top } = this.frame.getBoundingClientRect();
+    this.brushwork.point(gone || !this.gestures.enabled ? null : { x: event.clientX - left, y: event.clientY - top });
+  }
+
+  /** @param {import('./brushwork.js').Sample} sample @param {boolean} inverted */
+  #paint(sample, inverted) {
+    const current = this.#scene.objects.find((object) => object.current);
+    this.brushwork.begin(sample, inverted, this.canvas, current?.mask ?? null, current?.colour ?? this.#scene.hoverColour);
+    this.#update({ painting: true });
+  }
+
+  #painted() {
+    const stroke = this.brushwork.end();
+    this.#update({ painting: false });
+    if (stroke) this.#emit('stroke', { stroke });
+  }
+
+  #cancel() {
+    this.brushwork.end();
+    this.#update({ dragged: null, painting: false });
   }
 
   /**
@@ -99,23 +144,36 @@ export class Stage extends EventTarget {
         limit(y + arrow[1] * step, picture.height),
       ]);
       this.#update({ cross: moved });
+      this.#showCross(moved);
       this.#emit('cross', { point: moved });
     } else if (event.key === 'Enter' && this.#scene.cross) {
       this.#tap(this.#scene.cross, event.shiftKey);
     } else if (event.key === 'Enter') {
       const middle = /** @type {Point} */ ([Math.floor(picture.width / 2), Math.floor(picture.height / 2)]);
       this.#update({ cross: middle });
+      this.#showCross(middle);
       this.#emit('cross', { point: middle });
     } else if (event.key === 'Escape') {
       this.gestures.abandon();
+      this.brushwork.point(null);
       this.#update({ cross: null, dragged: null });
     } else return;
     event.preventDefault();
   }
 
+  /** The brush's circle at the crosshair. @param {Point} cross */
+  #showCross([px, py]) {
+    const [x, y] = this.view.toScreen([px + 0.5, py + 0.5]);
+    this.brushwork.point({ x, y });
+  }
+
   /** @param {Point | null} point @param {boolean} leaveOut */
   #tap(point, leaveOut) {
-    if (point) this.#emit('tap', { point, label: leaveOut !== this.leavingOut ? 0 : 1 });
+    const { brush } = this.brushwork;
+    if (point && brush) {
+      const stroke = { erase: brush.erase !== leaveOut, path: [point[0] + 0.5, point[1] + 0.5, brush.radius] };
+      this.#emit('stroke', { stroke });
+    } else if (point) this.#emit('tap', { point, label: leaveOut !== this.leavingOut ? 0 : 1 });
   }
 
   /** @param {number} x @param {number} y */
@@ -187,8 +245,10 @@ export class Stage extends EventTarget {
       const ink = this.canvas.getContext('2d');
       if (!ink) return;
       const still = this.stillness.matches;
-      paint(ink, this.view, this.#scene, this.canvas.width / screen.width, still ? 0 : time);
-      const moving = this.#scene.busy || this.#scene.objects.some((object) => object.pending);
+      this.fades.update(this.#scene.objects, this.#scene.hover, time, still);
+      paint(ink, this.view, this.#scene, this.canvas.width / screen.width, this.fades, still ? 0 : time);
+      this.brushwork.clear();
+      const moving = this.fades.areMoving || this.#scene.busy || this.#scene.objects.some((object) => object.pending);
       if (moving && !still) this.#draw();
     });
   }
