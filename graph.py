@@ -22,6 +22,7 @@ from ray.serve import Application
 from deployments.image_encoder import ImageEncoder
 from deployments.ingress import Ingress
 from deployments.job_runner import JobRunner
+from deployments.job_walk import Stages
 from deployments.lama_inpainter import LamaInpainter
 from deployments.mask_refiner import MaskRefiner
 from deployments.photo_intake import PhotoIntake
@@ -48,9 +49,8 @@ def build_app(args: dict[str, Any]) -> Application:
     inpainter = LamaInpainter.bind(settings)
     composer = ResultComposer.bind(settings)
 
-    runner = JobRunner.bind(
-        settings, encoder=encoder, decoder=decoder, refiner=refiner, inpainter=inpainter, composer=composer
-    )
+    stages = Stages(encoder=encoder, decoder=decoder, refiner=refiner, inpainter=inpainter, composer=composer)
+    runner = JobRunner.bind(settings, stages)
     return Ingress.options(num_replicas=settings.workers).bind(
         settings,
         intake=intake,

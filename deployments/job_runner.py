@@ -16,7 +16,6 @@ import time
 from typing import Any
 
 from ray import serve
-from ray.serve.handle import DeploymentHandle
 
 from deployments.job_attempt import JobAttempts
 from deployments.job_walk import Stages
@@ -41,21 +40,12 @@ DRAIN_S = 20.0  # below the deployment's graceful_shutdown_timeout_s
 class JobRunner:
     """Runs up to `concurrent_jobs` jobs at once (serve config, `user_config`)."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        encoder: DeploymentHandle,
-        decoder: DeploymentHandle,
-        refiner: DeploymentHandle,
-        inpainter: DeploymentHandle,
-        composer: DeploymentHandle,
-    ) -> None:
+    def __init__(self, settings: Settings, stages: Stages) -> None:
         self._settings = settings
         self._files = SharedFolder(settings.work_dir)
         connection = RedisConnection(settings.redis_url)
         self._jobs = RedisJobs(connection)
         self._queue = RedisQueue(connection, settings.max_tries)
-        stages = Stages(encoder, decoder, refiner, inpainter, composer)
         self._attempts = JobAttempts(stages, self._jobs, self._queue, self._files, settings.job_timeout_s)
         self._consumer = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         self._running: dict[Delivery, asyncio.Task[None]] = {}
