@@ -27,23 +27,33 @@ START_TIMEOUT_S = 300.0
 
 @contextmanager
 def ray_running(settings: Settings) -> Iterator[None]:
-    """Ray on this machine's loopback address, ended with the context, Serve first."""
+    """Ray on this machine's loopback address, ended with the context, Serve first.
+
+    Raises:
+        LaunchError: Ray does not start.
+    """
     prepare_ray_environment(settings)
     say("starting Ray")
     import ray
     from ray import serve
 
-    # The processes share the machine's cores; what runs where is set in the serve config.
-    ray.init(
-        address="local",  # also beside a cluster that somebody else has started on this machine
-        num_cpus=max(2, os.cpu_count() or 2),
-        include_dashboard=False,
-        _node_ip_address="127.0.0.1",
-        object_store_memory=512 << 20,
-        log_to_driver=settings.log_level.lower() == "debug",
-        logging_level="warning",
-        namespace="serve",
-    )
+    try:
+        # The processes share the machine's cores; what runs where is set in the serve config.
+        ray.init(
+            address="local",  # also beside a cluster that somebody else has started on this machine
+            num_cpus=max(2, os.cpu_count() or 2),
+            include_dashboard=False,
+            _node_ip_address="127.0.0.1",
+            object_store_memory=512 << 20,
+            log_to_driver=settings.log_level.lower() == "debug",
+            logging_level="warning",
+            namespace="serve",
+        )
+    except Exception as error:  # Ray has no type of its own for it
+        raise LaunchError(
+            f"Ray does not start: {_last_line(str(error))} "
+            "Is the machine short of memory, or very busy? Try again"
+        ) from error
     try:
         yield
     except RayEndedError:

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from launch.configuration import hold_to_loopback
+from launch.errors import LaunchError
 from launch.machine import hold_port
+from launch.ray_service import ray_running
 from launch.stop_signal import StopSignal
 from settings import Settings
 
@@ -111,3 +113,20 @@ def test_stop_is_seen_by_a_wait_in_another_thread() -> None:
     assert not stop.is_set() and not stop.wait(0.01)
     threading.Timer(0.05, stop.set).start()
     assert stop.wait(10) and stop.is_set()
+
+
+def test_ray_that_does_not_start_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**options: object) -> None:
+        raise RuntimeError(
+            "Traceback (most recent call last):\n  ...\nThe current node timed out during startup."
+        )
+
+    monkeypatch.setattr("launch.ray_service.prepare_ray_environment", lambda settings: None)
+    monkeypatch.setattr("ray.init", refuse)
+    with (
+        pytest.raises(
+            LaunchError, match=r"^Ray does not start: The current node timed out during startup\. "
+        ),
+        ray_running(Settings(_env_file=None)),  # type: ignore[call-arg]
+    ):
+        pass
