@@ -118,7 +118,12 @@ def wait_until_ready(url: str, stop: StopSignal) -> None:
     while not stop.wait(0.2):
         application = serve.status().applications.get("tapcut")
         if application is not None and application.status == "DEPLOY_FAILED":
-            raise LaunchError(_last_line(application.message))
+            failed = [
+                f"{name}: {_last_line(one.message)}"
+                for name, one in application.deployments.items()
+                if one.status == "DEPLOY_FAILED"
+            ]
+            raise LaunchError("; ".join(failed) or _last_line(application.message))
         if application is not None and application.status == "RUNNING":
             try:
                 with urllib.request.urlopen(f"{url}/health", timeout=5) as answer:
