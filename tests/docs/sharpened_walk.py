@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Mapping
 
+import engine.sharpen
 import ray
 import yaml
 from deployments.sharpener import Sharpener
@@ -28,8 +29,6 @@ def numbers_of(stage: str) -> dict[str, object]:
     with open("serve_config.local.yaml") as file:
         deployments = yaml.safe_load(file)["applications"][0]["deployments"]
     (found,) = (item for item in deployments if item["name"] == stage)
-    # Its replica runs the code of this folder, not the running service's.
-    found["ray_actor_options"]["runtime_env"] = {"env_vars": {"PYTHONPATH": os.getcwd()}}
     return dict(found)
 
 
@@ -63,6 +62,8 @@ if __name__ == "__main__":
     ray.init(
         address=os.environ["RAY_ADDRESS"], namespace="serve", log_to_driver=False, logging_level="warning"
     )
+    # The service's processes import the service's own modules, which have no such one.
+    ray.cloudpickle.register_pickle_by_value(engine.sharpen)
     serve.run(Sharpener.options(**numbers_of("Sharpener")).bind(), name="extended", route_prefix=None)
     try:
         print(json.dumps(asyncio.run(walk(*sys.argv[1:]))))

@@ -93,6 +93,7 @@ def test_new_stage_sharpens_what_was_filled_and_nothing_else(
         RAY_ADDRESS=gcs_address(service),
         RAY_AUTH_MODE="token",
         RAY_AUTH_TOKEN_PATH=str(service.work_dir / ".ray_token"),
+        RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0",  # as the launcher sets it: the cluster is on 127.0.0.1
     )
     walked = json.loads(said.splitlines()[-1])
     files = SharedFolder(service.work_dir)
