@@ -127,7 +127,9 @@ class Settings(BaseSettings):
     )
 
     inpaint_sizes: tuple[int, ...] = Field(
-        (256, 512), description="Side lengths of the squares that the inpainter works on, px, multiples of 8."
+        (256, 320, 384, 448, 512),
+        description="Side lengths of the squares that the inpainter works on, px, multiples of 8; few "
+        "of them where squares of different jobs shall share a batch.",
     )
     webhook_secret: SecretStr | None = Field(
         None,

@@ -129,7 +129,8 @@ def load_inpainter(settings: Settings) -> LoadedInpainter:
     example = (torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)), hole)
     run = build_runtime(module, example, ((0, 2, 3), (0, 2, 3)), _options(settings, checkpoint, "lama"))
     inpainter = Inpainter(run)
-    for size in settings.inpaint_sizes:
+    # A size's first run costs a GPU seconds and a CPU a tenth of one, once memory is there for the largest.
+    for size in settings.inpaint_sizes if run.device != "cpu" else settings.inpaint_sizes[-1:]:
         opened = np.zeros((size, size), np.bool_)
         opened[size // 2, size // 2] = True
         pixels = np.zeros((size, size, 3), np.uint8)
