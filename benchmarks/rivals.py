@@ -21,6 +21,7 @@ from trials.service import ROOT, free_port, running_service
 
 START_S = 300.0
 LARGEST_SIDE = 4096
+CACHE = Path(tempfile.gettempdir()) / "tapcut-bench-cache"  # of compiled networks, between runs
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ def service(checkpoints: Checkpoints, settings: Mapping[str, str]) -> Iterator[R
         "MOBILE_SAM_CHECKPOINT": str(checkpoints.mobile_sam),
         "LAMA_CHECKPOINT": str(checkpoints.lama),
         "MAX_IMAGE_SIZE": str(LARGEST_SIDE),
+        "CACHE_DIR": str(CACHE),
         **settings,
     }
     with running_service(chosen) as running:
