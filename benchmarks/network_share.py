@@ -20,7 +20,10 @@ RUNS, LONGEST_S = 7, 8.0
 
 
 def measure_networks(checkpoints: Checkpoints, chosen: Mapping[str, str]) -> Section:
-    """The table, with the service's settings `chosen`. Loads every network of the service in this process: call it in one of its own."""
+    """The table, with the service's settings `chosen`.
+
+    Loads every network of the service in this process: call it in one of its own.
+    """
     import numpy as np
     import torch
     from torch.utils.flop_counter import FlopCounterMode

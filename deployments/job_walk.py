@@ -14,9 +14,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
-from ray.serve.handle import DeploymentHandle, DeploymentResponse
+from ray.serve.handle import DeploymentHandle
 
 from deployments.job_request import SegmentRequest
 from deployments.messages import Decoded, PictureRef, Refined, RefineRequest, RemovalPart, Written
@@ -26,6 +26,7 @@ from storage.job_metrics import StageTiming
 SUFFIXES = {"png": "png", "jpeg": "jpg", "webp": "webp"}
 REFINED_PERCENT, WRITTEN_PERCENT = 30, 98  # of the progress bar: all before and all but the commit
 
+Value = TypeVar("Value")
 Report = Callable[[str, int, Mapping[str, str]], Awaitable[None]]  # stage, percent, files so far
 
 
@@ -71,16 +72,17 @@ class JobWalk:
             Whatever a stage raises, or `report` does (a lost lease): what still runs is then cancelled.
         """
         try:
+            # Stages begin before the store is told, which takes as long as its disk.
+            segmenting = self._start(self._refined())
             await self._report("segmenting", 5, {})
-            refined: Refined = await self._refined()
-            await self._report("inpainting" if refined.plan.tasks else "cutting out", REFINED_PERCENT, {})
+            refined = await segmenting
             objects = [dict(report) for report in refined.reports]
             await self._write_all(refined, objects)
         finally:
             await self._cancel_open()
         return WalkResult(dict(self._files), tuple(objects), tuple(self._timings))
 
-    def _refined(self) -> DeploymentResponse:
+    async def _refined(self) -> Refined:
         stages, request = self._stages, self._request
         asked = tuple(item.prompt for item in request.objects if item.mask_key is None)
         decoded: Any = Decoded((), 0, ())  # every object brings its own mask
@@ -96,11 +98,13 @@ class JobWalk:
             want_each="inpainted" in request.outputs,
             want_full="full_inpainted" in request.outputs,
         )
-        return stages.refiner.refine.remote(self._picture, decoded, order)
+        refined: Refined = await stages.refiner.refine.remote(self._picture, decoded, order)
+        return refined
 
     async def _write_all(self, refined: Refined, objects: list[dict[str, Any]]) -> None:
         self._timings.extend(refined.timings)
         writing = [*self._removals(refined), *self._cut_outs(refined, objects)]
+        await self._report("inpainting" if refined.plan.tasks else "cutting out", REFINED_PERCENT, {})
         share = (WRITTEN_PERCENT - REFINED_PERCENT) / max(len(writing), 1)
         for done, step in enumerate(asyncio.as_completed(writing), start=1):
             written = await step
@@ -149,7 +153,7 @@ class JobWalk:
         suffix = SUFFIXES[self._request.format]
         return [self._start(write(composite)) for composite in composites_of(refined, suffix)]
 
-    def _start(self, work: Coroutine[Any, Any, Written]) -> asyncio.Task[Written]:
+    def _start(self, work: Coroutine[Any, Any, Value]) -> asyncio.Task[Value]:
         task = asyncio.create_task(work)
         self._open.add(task)
         return task
