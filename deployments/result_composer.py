@@ -89,7 +89,7 @@ class ResultComposer:
         parts: tuple[RemovalPart, ...],
         *fills: Filled,
     ) -> Written:
-        """Composite the fills into the picture and store it under each of `names`, one fill a part.
+        """Composite the fills into the picture and store it once for all of `names`, one fill a part.
 
         Raises:
             FileMissing: the job was deleted meanwhile.

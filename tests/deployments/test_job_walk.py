@@ -24,7 +24,7 @@ def names(composites: list[Composite]) -> list[tuple[str, ...]]:
     return [composite.names for composite in composites]
 
 
-def test_one_object_is_composited_once_and_stored_twice() -> None:
+def test_one_object_is_composited_once_and_named_twice() -> None:
     assert names(composites_of(refined(1, (0,), (0,)), "png")) == [("inpainted_0.png", "full_inpainted.png")]
 
 
