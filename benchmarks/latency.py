@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from benchmarks.customer import Customer, JobSeen, Point
+from benchmarks.customer import USUAL_POLL_S, Customer, JobSeen, Point
 from benchmarks.machine import MemoryWatch, processor_seconds, shared_out_memory
 from benchmarks.report import Goal, Section
 from benchmarks.rivals import Rival
@@ -253,7 +253,10 @@ def measure_throughput(plain: Rival, ours: Rival, course: Course, folder: Path |
         f"{course.users} users at once, one object of a {course.user_side}-px picture",
         ("server", "jobs", "jobs a minute", "times as many", "MiB idle", "MiB at most", "idle CPU share"),
     )
-    section.notes.append("MiB of all processes together, shared pages counted in part (PSS).")
+    section.notes.append(
+        "Each user polls every second, as the brief's client does. MiB of all processes together, shared "
+        "pages counted in part (PSS)."
+    )
     rates, memory = {}, {}
     for rival, rounds in ((plain, 1), (ours, course.user_rounds)):
         idle, share = shared_out_memory(rival.process), _idle_share(rival.process)
@@ -285,7 +288,7 @@ def _rate(rival: Rival, course: Course, folder: Path | None, rounds: int) -> flo
     pictures = [[next(drawn) for _ in range(rounds)] for _ in range(course.users)]
 
     def use(visits: Sequence[tuple[bytes, Sequence[Point]]]) -> None:
-        with Customer(rival.url) as customer:
+        with Customer(rival.url, USUAL_POLL_S) as customer:
             for picture, taps in visits:
                 job_id = customer.upload(picture)
                 customer.job(job_id, taps[:1])

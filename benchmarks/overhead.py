@@ -9,10 +9,9 @@ import itertools
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from html import escape
 
-from benchmarks.customer import JobSeen
+from benchmarks.customer import JobSeen, ready_at
 from benchmarks.report import Goal, Section
 
 NETWORKS = ("encode", "decode", "inpaint")
@@ -52,9 +51,8 @@ class Anatomy:
 def anatomy_of(job: JobSeen) -> Anatomy:
     """The parts of a job that was fetched with `detail`, from the tap's sending to its commit."""
     told = job.result["seconds"]
-    ready_at = datetime.fromisoformat(job.status["updated_at"].replace("Z", "+00:00")).timestamp()
     began = told["began_at"] - job.tapped_at
-    seconds = ready_at - job.tapped_at
+    seconds = ready_at(job) - job.tapped_at
     spans = tuple(
         Span(one["stage"], began + one["start"], began + one["start"] + one["seconds"])
         for one in told["spans"]
