@@ -18,6 +18,7 @@ import { Previews } from './previews.js';
 import { explain } from './problems.js';
 import { Results } from './results.js';
 import { Session } from './session.js';
+import { rememberKind } from './smaller_copy.js';
 import { Stage } from './stage/stage.js';
 import { Toolbar } from './toolbar.js';
 
@@ -38,10 +39,11 @@ const mayHover = matchMedia('(hover: hover) and (pointer: fine)');
 /**
  * @param {import('./problems.js').Explanation} explanation
  * @param {(() => void) | null} [retry]
+ * @param {string} [label] of what `retry` does
  */
-function tell({ text, advice, gone }, retry) {
+function tell({ text, advice, gone }, retry, label) {
   if (gone) showNotice(text, advice, { label: 'Open a picture', run: () => session.startOver() });
-  else showNotice(text, advice, retry ? { label: 'Try again', run: retry } : undefined);
+  else showNotice(text, advice, retry ? { label: label || 'Try again', run: retry } : undefined);
 }
 
 function render() {
@@ -135,7 +137,18 @@ on(session, 'progress', ({ title, text, fraction }) => {
   bar.style.setProperty('--done', String(fraction));
   bar.setAttribute('aria-valuenow', String(Math.round(fraction * 100)));
 });
-on(session, 'problem', ({ explanation, retry }) => tell(explanation, retry));
+on(session, 'problem', ({ explanation, retry, label }) => tell(explanation, retry, label));
+on(session, 'instead', ({ file, offer }) => {
+  byId('instead').hidden = !offer;
+  if (!offer) return;
+  byId('instead-note').textContent = offer.note;
+  const button = make('button', { type: 'button', class: 'button', on: { click: send } }, offer.label);
+  byId('instead-button').replaceChildren(button);
+  function send() {
+    rememberKind(offer.kind);
+    session.open(file, offer.kind);
+  }
+});
 on(session, 'forgetful', () => {
   // After the change that was too much has taken the last notice away.
   queueMicrotask(() => showNotice('This browser keeps nothing more.', 'Go on working, but a reload will not bring back your last changes.'));

@@ -13,7 +13,7 @@ const ADVICE = {
   401: 'Whoever runs it gives you one.',
   404: 'Pictures are kept for a limited time. Open it again to start afresh.',
   409: 'It is still working on your last request. Wait for it to finish.',
-  413: 'Make the picture smaller and try again.',
+  413: 'It works with a smaller one.',
   422: 'Change the selection and try again.',
   429: 'Too many requests at once. Wait a moment and try again.',
   503: 'The server is busy. Wait a moment and try again.',
@@ -29,14 +29,14 @@ export function explain(error) {
     return { text, advice: 'Check the connection and try again. Nothing you selected is lost.', gone: false };
   }
   if (error instanceof ApiError) {
-    if (/unidentified|cannot identify|invalid image data/i.test(error.message)) {
+    if (/unidentified|cannot identify|invalid image data/i.test(error.message) && !/\blimit\b/.test(error.message)) {
       return { text: 'This file cannot be read as a picture.', advice: ADVICE[400], gone: false };
     }
     const reference = error.status >= 500 && error.problem.request_id ? ` (${error.problem.request_id})` : '';
     const gone = error.status === 404;
     return {
       text: gone ? 'This picture is no longer on the server.' : inWords(error) + reference,
-      advice: ADVICE[error.status] ?? 'Try again. If it happens again, open the picture anew.',
+      advice: (/\blimit\b/.test(error.message) && error.status === 400 ? ADVICE[413] : ADVICE[error.status]) ?? 'Try again. If it happens again, open the picture anew.',
       gone,
     };
   }
@@ -70,5 +70,6 @@ function inWords(error) {
  */
 function plain(text) {
   const counted = text.replace(/^(upload failed|invalid image data): */i, '').replace(/\bobject (\d+)\b/gi, (_, index) => `object ${Number(index) + 1}`);
-  return /[.!?]$/.test(counted) ? counted : `${counted}.`;
+  const sentence = counted.charAt(0).toUpperCase() + counted.slice(1);
+  return /[.!?]$/.test(sentence) ? sentence : `${sentence}.`;
 }

@@ -8,7 +8,7 @@ const SENDING = 0.9;
 
 /**
  * @param {import('./api.js').Api} api
- * @param {File} file
+ * @param {Blob} file
  * @param {string} name
  * @param {AbortSignal} signal
  * @param {import('./run_job.js').Report} report

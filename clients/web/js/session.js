@@ -2,7 +2,7 @@
  * One picture's way from opening to the results: which screen is due, which job it is. Touches no element.
  *
  * Events: `screen`; `picture` {url, width, height}; `progress` {title, text, fraction}; `results` {status};
- * `problem` {explanation, retry}; `forgetful`: what is selected is not kept for a reload.
+ * `problem` {explanation, retry, label}; `instead` {file, offer}: what could be sent in place of what is being sent; `forgetful`: what is selected is not kept for a reload.
  *
  * @typedef {'start' | 'empty' | 'uploading' | 'edit' | 'processing' | 'results'} Screen
  * @typedef {import('./types.js').Output} Output
@@ -18,6 +18,7 @@ import { explain, explainJob } from './problems.js';
 import { quietly, withRetries } from './retry.js';
 import { followJob, runJob } from './run_job.js';
 import { sendPicture } from './send_picture.js';
+import { copyLabel, fileToSend, insteadOf, rememberedKind } from './smaller_copy.js';
 
 export class Session extends EventTarget {
   /** @type {Screen} */
@@ -48,23 +49,54 @@ export class Session extends EventTarget {
     selection.addEventListener('change', () => this.#remember());
   }
 
-  /** @param {File} file */
-  async open(file) {
+  /**
+   * @param {File} file
+   * @param {import('./smaller_copy.js').Kind | null} [asked] null: a large one is sent as the last large one was
+   */
+  async open(file, asked = null) {
     this.#leave();
     const { signal } = this.#abort;
     this.name = file.name || 'picture.png';
     this.#go('uploading');
     const local = this.#showLocal(file, signal);
     try {
-      await this.#enter(await sendPicture(this.api, file, this.name, signal, this.#report), signal);
+      const sent = await this.#toSend(file, local, asked, signal);
+      await this.#enter(await sendPicture(this.api, sent, this.name, signal, this.#report), signal);
       this.#go('edit');
     } catch (error) {
+      const picture = await local;
       if (signal.aborted) return;
       this.#go('empty');
-      this.#problem(error, () => this.open(file));
+      const canShrink = picture && asked !== 'smaller' && isTooLarge(error);
+      if (canShrink) this.#problem(error, () => this.open(file, 'smaller'), copyLabel(picture));
+      else this.#problem(error, () => this.open(file, asked));
     } finally {
       local.then((picture) => picture && URL.revokeObjectURL(picture.url));
     }
+  }
+
+  /**
+   * The file as it is, at once; or a smaller copy, where that is wanted. What could be sent instead is told.
+   * @param {File} file
+   * @param {Promise<import('./opened_picture.js').OpenedPicture | null>} local
+   * @param {import('./smaller_copy.js').Kind | null} asked
+   * @param {AbortSignal} signal
+   * @returns {Promise<Blob>}
+   */
+  async #toSend(file, local, asked, signal) {
+    const tell = (/** @type {any} */ picture, /** @type {import('./smaller_copy.js').Kind} */ kind) => {
+      if (picture && !signal.aborted) this.#emit('instead', { file, offer: insteadOf(file, picture, kind) });
+    };
+    this.#emit('instead', { file, offer: null });
+    if ((asked ?? rememberedKind()) === 'original') {
+      local.then((picture) => tell(picture, 'original'));
+      return file;
+    }
+    const picture = await local;
+    const isWanted = asked === 'smaller' || (picture && insteadOf(file, picture, 'original'));
+    const { sent, kind } = await fileToSend(file, picture, isWanted ? 'smaller' : 'original');
+    tell(picture, kind);
+    return sent;
   }
 
   /**
@@ -252,10 +284,10 @@ export class Session extends EventTarget {
   /** @type {import('./run_job.js').Report} */
   #report = (title, text, fraction) => this.#emit('progress', { title, text, fraction });
 
-  /** @param {unknown} error @param {() => void} retry */
-  #problem(error, retry) {
-    const useless = error instanceof ApiError && [400, 404, 413, 422].includes(error.status);
-    this.#emit('problem', { explanation: explain(error), retry: useless ? null : retry });
+  /** @param {unknown} error @param {() => void} retry @param {string} [label] of what `retry` does, where that is something else */
+  #problem(error, retry, label = '') {
+    const useless = !label && error instanceof ApiError && [400, 404, 413, 422].includes(error.status);
+    this.#emit('problem', { explanation: explain(error), retry: useless ? null : retry, label });
   }
 
   /** @param {string} name @param {object} [detail] */
@@ -267,4 +299,9 @@ export class Session extends EventTarget {
 /** @param {unknown} error */
 function unlessGone(error) {
   if (!(error instanceof ApiError && error.status === 404)) throw error;
+}
+
+/** @param {unknown} error the server, or a proxy before it, takes no file or picture of that size */
+function isTooLarge(error) {
+  return error instanceof ApiError && (error.status === 413 || (error.status === 400 && /\blimit\b/.test(error.message)));
 }
