@@ -18,6 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PRINTED = ("text", "json")
 MARK = "---- block %d ----"
+LONGEST_S = 120
 
 _FENCE = re.compile(
     r"^(?:<!-- (?P<kind>not run|file): (?P<note>[^\n]+?) -->\n)?```(?P<language>\w*)\n(?P<code>.*?)^```$",
@@ -117,15 +118,19 @@ def run_page(
     path.write_text(program)
     command = program_for(language)
     assert command is not None
-    done = subprocess.run(
-        [command, str(path)],
-        cwd=folder,
-        env=dict(environment),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
+    try:
+        done = subprocess.run(
+            [command, str(path)],
+            cwd=folder,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=LONGEST_S,
+        )
+    except subprocess.TimeoutExpired as late:
+        said = (late.stdout or b"").decode() + (late.stderr or b"").decode()
+        raise AssertionError(f"{page.name}: not through after {LONGEST_S} s\n{said}") from late
     outputs = re.split(r"^---- block \d+ ----\n", done.stdout, flags=re.MULTILINE)[1:]
     if done.returncode:
         failed = blocks[max(len(outputs) - 1, 0)]
