@@ -17,7 +17,7 @@ from deployments.http.access import OPEN_ADDRESSES
 from deployments.http.schemas import Problem
 from deployments.http.security_headers import DOCS_POLICY, PAGE_POLICY
 
-_BINARY = {"schema": {"type": "string", "format": "binary"}}
+BINARY = {"schema": {"type": "string", "format": "binary"}}
 
 UPLOAD_BODY: dict[str, Any] = {
     "requestBody": {
@@ -41,13 +41,13 @@ FILE_ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The file.",
         "content": {
-            kind: _BINARY
+            kind: BINARY
             for kind in ("image/png", "image/jpeg", "image/webp", "application/json", "application/zip")
         },
     },
     206: {
         "description": "The requested range of the file.",
-        "content": {"application/octet-stream": _BINARY},
+        "content": {"application/octet-stream": BINARY},
     },
 }
 
@@ -233,7 +233,9 @@ def _complete_openapi(app: FastAPI, needs_key: bool) -> None:
                 title=app.title, version=app.version, summary=app.summary, routes=app.routes
             )
             schemas = document["components"]["schemas"]
-            schemas["Problem"] = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+            problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+            schemas |= problem.pop("$defs")
+            schemas["Problem"] = problem
             # FastAPI documents its own validation answer, which this API replaces by a problem document.
             for unused in ("HTTPValidationError", "ValidationError"):
                 schemas.pop(unused, None)

@@ -35,7 +35,11 @@ EVENT_DOCUMENTATION: dict[int | str, dict[str, Any]] = {
                     "required": ["event", "data"],
                     "properties": {
                         "event": {"enum": ["status", "gone"]},
-                        "data": {"type": "string", "contentMediaType": "application/json"},
+                        "data": {
+                            "type": "string",
+                            "contentMediaType": "application/json",
+                            "contentSchema": {"$ref": "#/components/schemas/StatusAnswer"},
+                        },
                     },
                 }
             }

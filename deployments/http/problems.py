@@ -10,7 +10,6 @@ import logging
 from collections.abc import Mapping
 from contextlib import suppress
 from http import HTTPStatus
-from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -19,7 +18,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deployments.http.queue_pace import QueuePace
-from deployments.http.schemas import Problem
+from deployments.http.schemas import FieldProblem, Problem
 from engine.errors import MaskTooSmallError, PhotoError, PromptError
 from storage.errors import (
     BadKey,
@@ -109,7 +108,7 @@ TABLE: dict[type[Exception], tuple[int, str | None, int | None]] = {
 
 
 def problem(
-    request: Request, status: int, detail: str, *, errors: list[dict[str, Any]] | None = None
+    request: Request, status: int, detail: str, *, errors: list[FieldProblem] | None = None
 ) -> Response:
     """One problem document as `application/problem+json`."""
     body = Problem(
@@ -133,7 +132,7 @@ async def _answer_known(request: Request, error: Exception) -> Response:
     errors = None
     if status == 422:
         field, _, message = text.partition(": ")
-        errors = [{"field": field, "message": message}] if message else None
+        errors = [FieldProblem(field=field, message=message)] if message else None
     response = problem(request, status, text, errors=errors)
     if isinstance(error, KeyRefusedError):
         response.headers["WWW-Authenticate"] = 'Bearer realm="tapcut"'
@@ -151,8 +150,8 @@ async def _answer_validation(request: Request, error: Exception) -> Response:
     for item in error.errors():
         where = [str(part) for part in item["loc"] if part not in ("body", "query", "path", "header")]
         message = _plain(item["type"], item["msg"])
-        errors.append({"field": ".".join(where) or str(item["loc"][0]), "message": message})
-    detail = "; ".join(f"{entry['field']}: {entry['message']}" for entry in errors[:5])
+        errors.append(FieldProblem(field=".".join(where) or str(item["loc"][0]), message=message))
+    detail = "; ".join(f"{entry.field}: {entry.message}" for entry in errors[:5])
     return problem(request, 422, detail, errors=errors[:50])
 
 
@@ -170,7 +169,7 @@ async def _answer_http(request: Request, error: Exception) -> Response:
     if error.status_code == 400:
         # FastAPI's answer to a body that is not even text; what is no JSON is a 422, and so is this.
         message = "not JSON in UTF-8"
-        return problem(request, 422, f"body: {message}", errors=[{"field": "body", "message": message}])
+        return problem(request, 422, f"body: {message}", errors=[FieldProblem(field="body", message=message)])
     details = {404: "No such address: GET / lists the calls", 405: f"{request.method} is not allowed here"}
     detail = (
         error.detail

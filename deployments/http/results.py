@@ -35,6 +35,7 @@ def add_results(app: FastAPI, backend: Backend) -> None:
     @app.get(
         "/events/{job_id}",
         tags=["workflow"],
+        response_class=Response,
         responses={**documents.refusals(404, 503), **EVENT_DOCUMENTATION},
     )
     async def events(job_id: JobId, job: OwnJob) -> Response:

@@ -182,11 +182,35 @@ class PreviewAnswer(Wire):
     candidates: list[CandidateAnswer]
 
 
-class ObjectAnswer(BaseModel):
-    """What is known of one object; fields appear as they are computed."""
+class PromptAnswer(Wire):
+    """What an object was asked for with, in pixels of `original.png`."""
 
-    model_config = ConfigDict(extra="allow")
+    points: list[tuple[float, float]]
+    labels: list[int]
+    box: tuple[float, float, float, float] | None
+
+
+def _open_ended(schema: dict[str, Any]) -> None:
+    # Said outright, generated clients would give every field the type of anything.
+    schema.pop("additionalProperties")
+
+
+class ObjectAnswer(BaseModel):
+    """What is known of one object of a ready job. A stage that is added may add fields."""
+
+    model_config = ConfigDict(extra="allow", json_schema_extra=_open_ended)
+
     index: int
+    prompt: PromptAnswer
+    score: float = Field(description="The network's own prediction of its IoU.")
+    stability: float = Field(description="How little the mask changes with its threshold, 0..1.")
+    area: int = Field(description="Pixels.")
+    bbox: tuple[int, int, int, int] = Field(description="x0, y0, x1, y1, half open.")
+    polygons: list[Polygon] = Field(description="Outlines; holes wind the other way.")
+    warnings: list[str]
+    crop_offset: tuple[int, int] | None = Field(
+        None, description="Where the cut-out's top left pixel lies; null when none was asked for."
+    )
 
 
 class StatusAnswer(Wire):
@@ -247,6 +271,13 @@ class HealthVerdict(Wire):
     status: Literal["ok", "starting", "degraded"]
 
 
+class FieldProblem(BaseModel):
+    """What is wrong with one field."""
+
+    field: str = Field(description="Its path, e.g. `objects.0.labels`.")
+    message: str
+
+
 class Problem(BaseModel):
     """RFC 9457 problem document."""
 
@@ -256,6 +287,4 @@ class Problem(BaseModel):
     detail: str
     instance: str | None = None
     request_id: str | None = None
-    errors: list[dict[str, Any]] | None = Field(
-        None, description="One an invalid field: `field` and `message`."
-    )
+    errors: list[FieldProblem] | None = Field(None, description="One an invalid field.")

@@ -118,7 +118,7 @@ def add_workflow(app: FastAPI, backend: Backend) -> None:
         tags=["workflow"],
         responses={
             **documents.refusals(404, 408, 413, 422, 503),
-            200: {"model": PreviewAnswer, "content": {"image/png": {}}},
+            200: {"model": PreviewAnswer, "content": {"image/png": documents.BINARY}},
         },
         response_model=PreviewAnswer,
     )

@@ -11,7 +11,7 @@ import pytest
 from tapcut_client import Client, ObjectPrompt, Status, Upload
 from tapcut_client.defaults import SUFFIXES
 from tapcut_client.errors import _BY_STATUS
-from tapcut_client.models import Outline, State
+from tapcut_client.models import ObjectResult, Outline, State
 from tapcut_client.operations import OUTPUTS
 
 from deployments.http.api import create_api
@@ -36,8 +36,8 @@ def properties(document: dict[str, Any], schema: str) -> dict[str, Any]:
     [
         (Upload, "UploadAnswer", {"status", "message"}),
         (Status, "StatusAnswer", {"job_dir", "created_at", "updated_at"}),
-        (Outline, "PreviewAnswer", {"candidates"}),
-        (Outline, "CandidateAnswer", {"stability"}),
+        (Outline, "PreviewAnswer", {"candidates", "rle"}),
+        (Outline, "CandidateAnswer", {"stability", "rle"}),
         (ObjectPrompt, "ObjectSpec", set()),
     ],
 )
@@ -45,6 +45,16 @@ def test_models_have_the_documents_fields(
     document: dict[str, Any], model: type, schema: str, left_out: set[str]
 ) -> None:
     assert {one.name for one in fields(model)} == set(properties(document, schema)) - left_out
+
+
+def test_an_object_of_a_status_has_the_documents_fields(document: dict[str, Any]) -> None:
+    known = {one.name for one in (*fields(ObjectResult), *fields(Outline))} - {"outline"}
+    assert known == set(properties(document, "ObjectAnswer")) - {"prompt"}
+
+
+def test_preview_takes_everything_that_the_service_takes(document: dict[str, Any]) -> None:
+    offered = set(inspect.signature(Client.preview).parameters) - {"self"}
+    assert offered == set(properties(document, "PreviewBody"))
 
 
 def test_states_outputs_and_formats_are_the_documents(document: dict[str, Any]) -> None:
