@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PRINTED = ("text", "json")
 MARK = "---- block %d ----"
-LONGEST_S = 120
+LONGEST_S = 240
 
 _FENCE = re.compile(
     r"^(?:<!-- (?P<kind>not run|file): (?P<note>[^\n]+?) -->\n)?```(?P<language>\w*)\n(?P<code>.*?)^```$",

@@ -52,7 +52,7 @@ def run(copy: Path, *command: str, **environment: str) -> str:
         env={**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1", **environment},
         text=True,
         capture_output=True,
-        timeout=120,
+        timeout=240,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

@@ -13,6 +13,7 @@ import uvicorn
 
 from deployments.http.api import create_api
 from settings import Settings
+from storage.errors import StoreUnavailable
 from tests.deployments.http.small_service import SmallService
 
 
@@ -62,7 +63,10 @@ class KeyedService:
         self._port = server.servers[0].sockets[0].getsockname()[1]
         with contextlib.suppress(asyncio.CancelledError):
             while not self._stop.is_set():
-                if self.paused.is_set() or not await backend.run_one():
+                taken = False
+                with contextlib.suppress(StoreUnavailable):  # the next look may be answered
+                    taken = not self.paused.is_set() and await backend.run_one()
+                if not taken:
                     await asyncio.sleep(0.02)
         server.should_exit = True
         await serving
