@@ -7,6 +7,7 @@
 # overload  ten times the load that the machine can serve
 # doctor  say whether this machine is fit to serve, and what mends it
 # bench   the service beside the plain architecture, side by side (25 minutes; QUICK=1: 5)
+# screenshots  take the README's pictures of the page anew
 # stages  measure the stages of one job on this machine, without the service
 
 SHELL := bash
@@ -17,7 +18,7 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: serve test check doctor fuzz chaos soak overload bench stages figure clean help
+.PHONY: serve test check doctor fuzz chaos soak overload bench stages screenshots figure clean help
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -56,6 +57,10 @@ bench: $(STAMP)
 
 stages: $(STAMP)
 	@$(PY) -m benchmarks.stages
+
+screenshots: $(STAMP)
+	@$(PY) -m pytest -q tests/web/test_screens.py
+	@$(PY) -m docs.page_pictures
 
 figure: $(STAMP)
 	@$(PY) -m docs.draw_dag

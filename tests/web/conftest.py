@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,10 @@ from PIL import Image
 playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 from tests.web.editor import DISC, SQUARE, Editor  # noqa: E402
+from tests.web.still_life.picture import still_life as render_still_life  # noqa: E402
+
+SCREENSHOTS = Path(__file__).resolve().parents[2] / "test-artifacts" / "page"
+AXE_COUNTS = pytest.StashKey[Counter[str]]()
 
 FLAGS = [
     "--no-sandbox",
@@ -34,6 +39,22 @@ PHONE = {
 }
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[AXE_COUNTS] = Counter()
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config
+) -> None:
+    counts = config.stash[AXE_COUNTS]
+    if counts["screens"]:
+        found = ", ".join(
+            f"{counts[impact]} {impact}" for impact in ("critical", "serious", "moderate", "minor")
+        )
+        terminalreporter.write_line(f"page: axe on {counts['screens']} screens: {found}")
+        terminalreporter.write_line(f"page: screenshots in {SCREENSHOTS}")
+
+
 def find_chromium() -> str | None:
     names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
     return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
@@ -45,7 +66,8 @@ def chromium() -> Iterator[playwright_api.Browser]:
     if path is None:
         pytest.skip("no Chromium on the PATH: install the package chromium, or set CHROMIUM")
     with playwright_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        fonts = {**os.environ, "FONTCONFIG_FILE": str(Path(__file__).with_name("fonts.conf"))}
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS, env=fonts)
         yield browser
         browser.close()
 
@@ -63,6 +85,14 @@ def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pixels[(abs(x - cx) < 70) & (abs(y - cy) < 70)] = (30, 60, 190)
     path = tmp_path_factory.mktemp("page") / "two shapes.png"
     Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def still_life(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Fruit on a table, 1024 x 768, rendered."""
+    path = tmp_path_factory.mktemp("page") / "still life.png"
+    Image.fromarray(render_still_life()).save(path)
     return path
 
 

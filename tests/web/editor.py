@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -25,6 +26,7 @@ class Editor:
         self.page = page
         self.service_url = service_url.rstrip("/")
         self.touch = touch
+        self.picture_size = SIZE
         self.page_errors: list[str] = []
         self.foreign_requests: list[str] = []
         page.on("pageerror", lambda error: self.page_errors.append(str(error)))
@@ -59,7 +61,8 @@ class Editor:
         box = self.page.locator("#picture").bounding_box()
         assert box is not None
         x, y = point
-        return box["x"] + (x + 0.5) / SIZE[0] * box["width"], box["y"] + (y + 0.5) / SIZE[1] * box["height"]
+        width, height = self.picture_size
+        return box["x"] + (x + 0.5) / width * box["width"], box["y"] + (y + 0.5) / height * box["height"]
 
     def tap(self, point: tuple[int, int]) -> None:
         x, y = self.on_screen(point)
@@ -67,6 +70,20 @@ class Editor:
             self.page.touchscreen.tap(x, y)
         else:
             self.page.mouse.click(x, y)
+
+    def drag(self, start: tuple[int, int], end: tuple[int, int]) -> None:
+        """From one pixel of the picture to another."""
+        places = [self.on_screen(start), self.on_screen(end)]
+        if not self.touch:
+            self.page.mouse.move(*places[0])
+            self.page.mouse.down()
+            self.page.mouse.move(*places[1], steps=4)
+            self.page.mouse.up()
+            return
+        finger = self.page.context.new_cdp_session(self.page)
+        for kind, at in (("touchStart", places[:1]), ("touchMove", places[1:]), ("touchEnd", [])):
+            points = [{"x": x, "y": y} for x, y in at]
+            finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
 
     def expect_preview(self, wanted: Callable[[dict[str, Any]], bool]) -> AbstractContextManager[Any]:
         """Inside the block the page asks for a preview of such a prompt; hovering asks for others."""
@@ -103,6 +120,12 @@ class Editor:
             [x, y],
         )
         return colour
+
+    def expect_ink_at(self, point: tuple[int, int]) -> None:
+        deadline = time.monotonic() + 30
+        while self.ink_at(point)[3] == 0:
+            assert time.monotonic() < deadline, f"nothing is drawn at {point}"
+            self.page.wait_for_timeout(50)
 
     def job_id(self) -> str:
         fragment: str = self.page.evaluate("location.hash")

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import httpx
+import numpy as np
+from PIL import Image
 from playwright.sync_api import Route, expect
 
 from tests.web.editor import DISC, Editor
@@ -60,6 +63,29 @@ def test_a_deleted_job_leads_back_to_the_start(desktop: Editor) -> None:
     notice.get_by_role("button", name="Open a picture").click()
     desktop.expect_screen("empty")
     assert desktop.job_id() == ""
+
+
+def test_a_picture_that_is_too_large_is_explained(desktop: Editor, tmp_path: Path) -> None:
+    large = tmp_path / "large.png"
+    noise = np.random.default_rng(3).integers(0, 256, (1000, 1000, 3), np.uint8)
+    Image.fromarray(noise).save(large)
+    assert large.stat().st_size > 2_000_000
+    desktop.visit()
+    desktop.choose(large)
+    notice = desktop.page.locator("#notice")
+    expect(notice).to_contain_text("2 MB")
+    expect(notice.get_by_role("button", name="Try again")).to_have_count(0)
+    desktop.expect_screen("empty")
+
+
+def test_a_job_that_expires_while_one_selects_leads_back_to_the_start(desktop: Editor, picture: Path) -> None:
+    desktop.open(picture)
+    assert httpx.delete(f"{desktop.service_url}/cleanup/{desktop.job_id()}").status_code == 200
+    desktop.tap(DISC)
+    notice = desktop.page.locator("#notice")
+    expect(notice).to_contain_text("no longer on the server")
+    notice.get_by_role("button", name="Open a picture").click()
+    desktop.expect_screen("empty")
 
 
 def test_without_events_the_status_is_asked_for(desktop: Editor, picture: Path) -> None:

@@ -123,17 +123,30 @@ def test_shift_click_leaves_a_part_out_and_undo_takes_it_back(desktop: Editor, p
     desktop.expect_objects(1)
 
 
-def test_an_object_is_removed_by_keyboard_alone(desktop: Editor, picture: Path) -> None:
-    desktop.open(picture)
+def test_a_picture_is_opened_cleaned_and_downloaded_by_keyboard_alone(
+    desktop: Editor, picture: Path, tmp_path: Path
+) -> None:
     keyboard = desktop.page.keyboard
+
+    def tab_to(selector: str) -> None:
+        for _ in range(40):
+            keyboard.press("Tab")
+            if desktop.page.locator(f"{selector}:focus").count():
+                return
+        raise AssertionError(f"{selector} is not reached by Tab")
+
+    desktop.visit()
+    desktop.expect_screen("empty")
+    tab_to("#choose")
+    with desktop.page.expect_file_chooser() as chooser:
+        keyboard.press("Enter")
+    chooser.value.set_files(picture)
+    desktop.expect_screen("edit")
     expect(desktop.page.locator("#stage")).to_be_focused()
     for key in ("ArrowLeft", "Shift+ArrowLeft", "ArrowLeft", "ArrowLeft", "Enter"):
         keyboard.press(key)
     desktop.expect_objects(1)
-    for _ in range(40):
-        keyboard.press("Tab")
-        if desktop.page.locator("#remove:focus").count():
-            break
+    tab_to("#remove")
     keyboard.press("Enter")
     desktop.expect_screen("results")
     expect(desktop.page.locator("#results-title")).to_be_focused()
@@ -141,6 +154,29 @@ def test_an_object_is_removed_by_keyboard_alone(desktop: Editor, picture: Path) 
     slider.focus()
     keyboard.press("Home")
     expect(slider).to_have_attribute("aria-valuetext", "0 percent before")
+    tab_to("#result-actions button")
+    with desktop.page.expect_download() as download:
+        keyboard.press("Enter")
+    assert download.value.suggested_filename == "two shapes-removed.png"
+
+
+def test_a_result_is_copied_as_a_picture(desktop: Editor, picture: Path) -> None:
+    desktop.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    desktop.open(picture)
+    desktop.tap(DISC)
+    desktop.expect_objects(1)
+    desktop.press("cut-out")
+    desktop.expect_screen("results")
+    desktop.page.get_by_role("button", name="Copy: Object 1").click()
+    copied = desktop.page.wait_for_function(
+        """async () => {
+            const [item] = await navigator.clipboard.read();
+            const picture = await createImageBitmap(await item.getType('image/png'));
+            return [picture.width, picture.height];
+        }"""
+    ).json_value()
+    width, height = copied
+    assert abs(width - 185) < 60 and abs(height - 185) < 60, "not the disc, which is 184 pixels wide"
 
 
 def test_a_reload_comes_back_to_the_selection_and_then_to_the_results(desktop: Editor, picture: Path) -> None:
