@@ -155,7 +155,7 @@ class BarReport:
         self._progress.update(self._bars[work.target], stage="uploading", done=done)
 
     def _status(self, work: Work, status: Status) -> None:
-        stage = status.stage.replace("_", " ")
+        stage = "fetching" if status.status == "ready" else status.stage.replace("_", " ")
         if status.queue_position is not None:
             stage = f"queued, place {status.queue_position}"
         self._progress.update(
