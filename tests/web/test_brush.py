@@ -113,6 +113,11 @@ def test_a_further_tap_keeps_the_strokes_on_top(desktop: Editor, picture: Path) 
         desktop.tap((DISC[0] + 30, DISC[1]))
     desktop.expect_objects(1)
     assert is_tinted(desktop, BESIDE)
+    desktop.press("tool-leave-out")
+    desktop.tap((350, 120))
+    desktop.expect_objects(1)
+    assert is_tinted(desktop, (350, 120))
+    expect(desktop.page.locator("#hint")).to_contain_text("painted by hand: erase it instead")
 
 
 def test_shift_turns_the_brush_round_and_its_circle_shows_its_size(desktop: Editor, picture: Path) -> None:

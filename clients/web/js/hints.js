@@ -1,5 +1,7 @@
 /** One sentence on what to do next. */
 
+import { handOn } from './strokes.js';
+
 /**
  * @param {import('./objects.js').Selection} selection
  * @param {import('./previews.js').Previews} previews
@@ -19,6 +21,10 @@ export function hintText(selection, previews, mouse, brush) {
   if (previews.isPending(current)) return 'Looking…';
   if (!previews.maskOf(current)) return '';
   const number = objects.indexOf(current) + 1;
+  const [tapped, label] = [current.points.at(-1), current.labels.at(-1)];
+  if (tapped && handOn(current.strokes, tapped) === 1 - Number(label)) {
+    return label ? 'That part was erased by hand: paint it instead' : 'That part was painted by hand: erase it instead';
+  }
   if (current.points.length <= 1) {
     return mouse
       ? `Object ${number} selected. Click again to add a part, Shift-click to leave one out`

@@ -29,6 +29,18 @@ export function corrected(mask, strokes, width, height) {
   return tight(canvas);
 }
 
+/**
+ * @param {readonly Stroke[]} strokes
+ * @param {import('./types.js').Point} pixel
+ * @returns {0 | 1 | null} what the hand made of it: erased, painted; null: nothing
+ */
+export function handOn(strokes, [x, y]) {
+  const untouched = 2;
+  const mask = { x, y, width: 1, height: 1, bits: Uint8Array.of(untouched) };
+  for (const stroke of strokes) draw(mask, stroke);
+  return mask.bits[0] === untouched ? null : /** @type {0 | 1} */ (mask.bits[0]);
+}
+
 /** @param {number[]} frame x0, y0, x1, y1 @param {number[]} path */
 function grow(frame, path) {
   for (let i = 0; i < path.length; i += 3) {
