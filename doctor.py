@@ -6,6 +6,7 @@ Owns the checks and their advice. Looks only: starts nothing that stays, changes
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
 import platform
@@ -102,6 +103,12 @@ def port(settings: Settings) -> Finding:
         except OSError as error:
             if isinstance(error, PermissionError):
                 return Finding(Grade.BAD, f"{where} is not allowed", "set PORT to 1024 or more")
+            if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+                return Finding(
+                    Grade.BAD,
+                    f"HOST {settings.host} is no address of this machine",
+                    "set HOST=127.0.0.1, or 0.0.0.0 for all of its addresses",
+                )
     host = "127.0.0.1" if settings.host == "0.0.0.0" else settings.host
     try:
         with urllib.request.urlopen(f"http://{host}:{settings.port}/health", timeout=5) as answer:

@@ -9,10 +9,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import doctor
 from doctor import Grade
 from settings import Settings
 from storage.redis_server import start_redis
+from tests.engine.file_server import FileServer, serving
 
 
 def settings(tmp_path: Path, **values: object) -> Settings:
@@ -58,6 +61,19 @@ def test_a_port_of_something_else_is_bad(tmp_path: Path) -> None:
     assert found.grade is Grade.BAD and "PORT" in found.mend
 
 
+@pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid"])
+def test_a_host_that_is_not_this_machine_is_bad(tmp_path: Path, host: str) -> None:
+    found = doctor.port(settings(tmp_path, host=host, port=8899))
+    assert found.grade is Grade.BAD and host in found.what and "HOST=127.0.0.1" in found.mend
+
+
+@pytest.mark.parametrize(("status", "grade"), [(200, Grade.OK), (503, Grade.WARNING)])
+def test_a_service_that_already_answers_is_no_fault(tmp_path: Path, status: int, grade: Grade) -> None:
+    with serving(FileServer(b'{"status": "ok"}', status=status)) as server:
+        found = doctor.port(settings(tmp_path, port=int(server.url.split(":")[2].split("/")[0])))
+    assert found.grade is grade and "a service answers" in found.what
+
+
 def test_an_open_service_on_all_interfaces_is_warned_of(tmp_path: Path) -> None:
     assert doctor.access(settings(tmp_path)).grade is Grade.OK
     found = doctor.access(settings(tmp_path, host="0.0.0.0"))
@@ -69,6 +85,42 @@ def test_a_folder_without_room_is_bad(tmp_path: Path) -> None:
     assert doctor.work_folder(settings(tmp_path)).grade is Grade.OK
     found = doctor.work_folder(settings(tmp_path, min_free_mb=1e12))
     assert found.grade is Grade.BAD and "MB free" in found.what
+
+
+def test_a_folder_that_cannot_be_made_is_bad(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    found = doctor.work_folder(Settings(_env_file=None, work_dir=tmp_path / "file" / "jobs"))  # type: ignore[call-arg]
+    assert found.grade is Grade.BAD and "Not a directory" in found.what and "WORK_DIR" in found.mend
+
+
+def test_a_machine_with_little_memory_is_warned_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "LEAST_MEMORY_GB", 0.1)
+    assert doctor.memory(settings(tmp_path)).grade is Grade.OK
+    monkeypatch.setattr(doctor, "LEAST_MEMORY_GB", 1e6)
+    assert "CHECKPOINT_DOWNLOAD=false" in doctor.memory(settings(tmp_path)).mend
+
+
+def test_every_fault_comes_with_what_mends_it_also_by_the_command(tmp_path: Path) -> None:
+    environment = {
+        **os.environ,
+        "HOST": "192.0.2.1",
+        "MIN_FREE_MB": "1e12",
+        "WORK_DIR": str(tmp_path / "jobs"),
+    }
+    environment |= {
+        "DEVICE": "cpu",
+        "REDIS_URL": "redis://127.0.0.1:1/0",
+        "CACHE_DIR": str(tmp_path / "cache"),
+    }
+    environment["LAMA_CHECKPOINT"] = str(tmp_path / "none.pt")
+    command = [str(Path(sys.executable).with_name("tapcut")), "doctor", "--json"]
+    found = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    bad = [one for one in map(json.loads, found.stdout.splitlines()) if one["grade"] != Grade.OK]
+    assert found.returncode == 1, found.stderr
+    text = " ".join(one["what"] for one in bad if one["grade"] == Grade.BAD)
+    for part in ("HOST 192.0.2.1", "MB free", "Redis does not answer", "none.pt"):
+        assert part in text
+    assert all(one["mend"] for one in bad)
 
 
 def test_redis_that_forgets_or_is_not_there_is_found(tmp_path: Path) -> None:
