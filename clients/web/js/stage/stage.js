@@ -217,7 +217,8 @@ export class Stage extends EventTarget {
     if (!clientWidth || !clientHeight) return;
     const wasFitted = this.view.zoom < 1.001;
     const narrow = clientWidth < 700;
-    this.view.margins = narrow ? [52, 12, 76, 12] : [60, 32, 92, 32];
+    const low = clientHeight < 460;
+    this.view.margins = low ? [12, 12, 62, 12] : narrow ? [52, 12, 76, 12] : [60, 32, 92, 32];
     this.view.screen = { width: clientWidth, height: clientHeight };
     const ratio = Math.min(devicePixelRatio || 1, 3);
     this.canvas.width = Math.round(clientWidth * ratio);
