@@ -21,7 +21,7 @@ from deployments.http.keys import parse_keys
 from deployments.webhooks.addresses import Allowance
 from deployments.webhooks.secret import secret_bytes
 from engine.cache_folder import default_cache_folder
-from engine.types import Device
+from engine.types import Device, Precision
 
 SECRETS = ("redis_url", "webhook_secret")  # not in `as_args`
 
@@ -86,6 +86,11 @@ class Settings(BaseSettings):
     )
 
     device: Device = Field(Device.AUTO, description="Where the networks run: `auto`, `cpu` or `cuda`.")
+    precision: Precision = Field(
+        Precision.AUTO,
+        description="Arithmetic of the networks: `fp32`, `bf16`, or `auto`: bf16 on processors that have it, "
+        "if masks and fills stay as they are.",
+    )
     threads: int = Field(
         0, ge=0, le=1024, description="Threads of one network on a CPU; 0 = all cores of the machine."
     )

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from engine.errors import ExecutionError
 from engine.runtime_torch import TorchRuntime
-from engine.types import Device
+from engine.types import Device, Precision
 
 __all__ = ["Backend", "Device", "Precision", "Runtime", "RuntimeOptions", "build_runtime"]
 
@@ -32,20 +32,13 @@ class Backend(StrEnum):
     OPENVINO = "openvino"
 
 
-class Precision(StrEnum):
-    """Of the arithmetic inside; what goes in and comes out is fp32 either way."""
-
-    FP32 = "fp32"
-    BF16 = "bf16"
-
-
 @dataclass(frozen=True, slots=True)
 class RuntimeOptions:
     """How to execute one network.
 
     `name` and `weights_digest` (of the checkpoint file) identify the network in `cache_dir`, where
     converted networks are kept for the next start; None keeps nothing. `threads` is per network on
-    a CPU, 0 = all cores.
+    a CPU, 0 = all cores. `precision` AUTO is fp32 here: whether bf16 loses anything is for the caller to try.
     """
 
     name: str
@@ -67,6 +60,10 @@ class Runtime(Protocol):
     @property
     def backend(self) -> str:
         """`torch` or `openvino`."""
+
+    @property
+    def precision(self) -> Precision:
+        """FP32 or BF16."""
 
     def __call__(self, *inputs: NDArray[Any]) -> tuple[NDArray[Any], ...]:
         """The network's outputs for its inputs, in the module's order, types and shapes.

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from engine.conversion import Source, last_line, open_converted
 from engine.errors import ExecutionError
 from engine.silent_openvino import openvino
+from engine.types import Precision
 
 
 class OpenVinoRuntime:
@@ -20,7 +21,8 @@ class OpenVinoRuntime:
     backend = "openvino"
     device = "cpu"
 
-    def __init__(self, compiled: Any) -> None:
+    def __init__(self, compiled: Any, precision: Precision) -> None:
+        self.precision = precision
         self._compiled = compiled
         self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
         for _ in range(max(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"), 1)):
@@ -60,6 +62,7 @@ def build_openvino_runtime(
     Raises:
         ExecutionError: OpenVINO cannot convert or compile the network, or answers otherwise than torch.
     """
+    precision = Precision.BF16 if bf16 else Precision.FP32
     settings: dict[str, Any] = {
         "PERFORMANCE_HINT": "LATENCY",
         # Unless told, OpenVINO computes in bf16 wherever the CPU can.
@@ -72,6 +75,6 @@ def build_openvino_runtime(
     core = openvino.Core()
     model = open_converted(core, source, cache_dir)
     try:
-        return OpenVinoRuntime(core.compile_model(model, "CPU", settings))
+        return OpenVinoRuntime(core.compile_model(model, "CPU", settings), precision)
     except RuntimeError as error:
         raise ExecutionError(last_line(error)) from error

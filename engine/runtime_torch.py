@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from engine.errors import GpuOutOfMemoryError
+from engine.types import Precision
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +30,7 @@ class TorchRuntime:
         self.device = device
         self._module = module.to(device)
         self._bf16 = bf16
+        self.precision = Precision.BF16 if bf16 else Precision.FP32
 
     def __call__(self, *inputs: NDArray[Any]) -> tuple[NDArray[Any], ...]:
         """See `engine.runtime.Runtime`.

@@ -25,6 +25,17 @@ class Device(StrEnum):
     CUDA = "cuda"
 
 
+class Precision(StrEnum):
+    """Of the arithmetic inside a network; what goes in and comes out is fp32 either way.
+
+    AUTO is for settings: bf16 where it is fast and loses nothing that one sees, see `precision_guard.py`.
+    """
+
+    AUTO = "auto"
+    FP32 = "fp32"
+    BF16 = "bf16"
+
+
 @dataclass(frozen=True, slots=True)
 class PixelBox:
     """Half-open rectangle of whole pixels: x0 <= x < x1, y0 <= y < y1."""

@@ -250,6 +250,7 @@ class NetworkHealth(Wire):
     digest: str
     device: str
     backend: str
+    precision: Literal["fp32", "bf16"]
 
 
 class HealthAnswer(Wire):

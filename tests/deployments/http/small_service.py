@@ -23,7 +23,9 @@ from storage.redis_queue import RedisQueue
 from storage.redis_rate_limit import RedisRateLimiter
 from storage.shared_folder import SharedFolder
 
-NETWORK = NetworkHealth(checkpoint="bundled", name="small", digest="0" * 64, device="cpu", backend="none")
+NETWORK = NetworkHealth(
+    checkpoint="bundled", name="small", digest="0" * 64, device="cpu", backend="none", precision="fp32"
+)
 
 
 class SmallService:

@@ -1,0 +1,81 @@
+"""The precision that a replica's network is executed in.
+
+Owns the choice that `PRECISION=auto` makes at a replica's start: bf16 where the processor has it and the
+checkpoint bears it, else fp32. What was found is kept in the cache folder for the next start.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from engine.precision_guard import processor_name
+from engine.runtime import Runtime
+from engine.types import Precision
+from settings import Settings
+
+log = logging.getLogger("ray.serve")
+
+
+Network = TypeVar("Network")
+
+
+def load_in_best_precision(
+    settings: Settings,
+    network: str,
+    build: Callable[[Precision], tuple[Network, Runtime]],
+    loss: Callable[[Network, Network], float],
+    most_loss: float,
+) -> tuple[Network, Runtime]:
+    """The network as `settings.precision` wants it.
+
+    Args:
+        settings: of the service.
+        network: its name and its checkpoint's digest.
+        build: makes it in one precision, with its runtime.
+        loss: how far the second (bf16) is from the first (fp32).
+        most_loss: above it the network stays in fp32.
+    """
+    if settings.precision is not Precision.AUTO:
+        return build(settings.precision)
+    processor = processor_name()
+    if processor is None:
+        return build(Precision.FP32)
+    # A folder may serve many machines: a verdict is of one processor and one release.
+    key = hashlib.sha256(f"{network} {processor}".encode()).hexdigest()[:32]
+    verdict = settings.cache_dir / "precision" / f"{key}.json"
+    known = _read(verdict)
+    if known is not None:
+        return build(known)
+    exact = build(Precision.FP32)
+    if exact[1].backend != "openvino":
+        return exact  # on a GPU, or without OpenVINO, bf16 has not been tried yet
+    fast = build(Precision.BF16)
+    lost = loss(exact[0], fast[0])
+    chosen = Precision.BF16 if lost <= most_loss else Precision.FP32
+    log.info("%s: bf16 loses %.4f (at most %.4f may be lost): %s", network, lost, most_loss, chosen.value)
+    _write(verdict, {"precision": chosen.value, "network": network, "processor": processor, "loss": lost})
+    return fast if chosen is Precision.BF16 else exact
+
+
+def _read(path: Path) -> Precision | None:
+    try:
+        known = Precision(json.loads(path.read_text())["precision"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return None if known is Precision.AUTO else known
+
+
+def _write(path: Path, verdict: dict[str, object]) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_suffix(f".{os.getpid()}")
+        fresh.write_text(json.dumps(verdict))
+        fresh.replace(path)
+    except OSError as error:
+        log.warning("the choice of precision is not kept: %s", error)

@@ -1,0 +1,99 @@
+"""The precision that networks start in: as told, or the fast one where it loses nothing that one sees."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from deployments import precision as choice
+from deployments.networks import load_decoder, load_encoder, load_inpainter
+from deployments.precision import load_in_best_precision
+from engine.precision_guard import processor_name
+from engine.runtime import Backend, Runtime, RuntimeOptions, build_runtime
+from engine.types import Device, Precision
+from settings import Settings
+
+
+class Builder:
+    """Makes a small real network, and counts."""
+
+    def __init__(self, backend: Backend = Backend.OPENVINO) -> None:
+        self.built: list[Precision] = []
+        self._backend = backend
+
+    def __call__(self, precision: Precision) -> tuple[Precision, Runtime]:
+        self.built.append(precision)
+        options = RuntimeOptions(
+            "scale", "0", device=Device.CPU, backend=self._backend, precision=precision, threads=1
+        )
+        return precision, build_runtime(torch.nn.Linear(2, 2), (torch.zeros(2, 2),), ((0,),), options)
+
+
+@pytest.fixture
+def with_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The choice is tried on machines without bf16, too; OpenVINO then computes in fp32 whatever is asked.
+    monkeypatch.setattr(choice, "processor_name", lambda: "a processor with bf16")
+
+
+def choose(folder: Path, build: Builder, loss: float, wanted: Precision = Precision.AUTO) -> Precision:
+    settings = Settings(cache_dir=folder, precision=wanted)
+    chosen, run = load_in_best_precision(settings, "scale 0", build, lambda *_: loss, 0.01)
+    assert run.precision is chosen
+    return chosen
+
+
+@pytest.mark.parametrize("wanted", [Precision.FP32, Precision.BF16])
+def test_a_precision_that_is_named_is_taken_untried(wanted: Precision, tmp_path: Path) -> None:
+    build = Builder()
+    assert choose(tmp_path, build, 1.0, wanted) is wanted
+    assert build.built == [wanted]
+
+
+@pytest.mark.usefixtures("with_bf16")
+@pytest.mark.parametrize(("loss", "expected"), [(0.009, Precision.BF16), (0.011, Precision.FP32)])
+def test_auto_takes_bf16_only_where_little_is_lost_and_remembers(
+    loss: float, expected: Precision, tmp_path: Path
+) -> None:
+    first, second = Builder(), Builder()
+    assert choose(tmp_path, first, loss) is expected
+    assert choose(tmp_path, second, float("nan")) is expected
+    assert (len(first.built), second.built) == (2, [expected])
+
+
+@pytest.mark.usefixtures("with_bf16")
+def test_a_loss_that_is_no_number_is_too_much(tmp_path: Path) -> None:
+    assert choose(tmp_path, Builder(), float("nan")) is Precision.FP32
+
+
+@pytest.mark.usefixtures("with_bf16")
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"precision": "fp8"}', '{"precision": "auto"}'])
+def test_a_damaged_verdict_is_made_again(text: str, tmp_path: Path) -> None:
+    choose(tmp_path, Builder(), 0.0)
+    (verdict,) = (tmp_path / "precision").iterdir()
+    verdict.write_text(text)
+    assert choose(tmp_path, Builder(), 1.0) is Precision.FP32
+
+
+@pytest.mark.usefixtures("with_bf16")
+def test_without_openvino_nothing_is_tried(tmp_path: Path) -> None:
+    build = Builder(Backend.TORCH)
+    assert choose(tmp_path, build, 0.0) is Precision.FP32
+    assert build.built == [Precision.FP32]
+
+
+def test_a_processor_without_bf16_stays_in_fp32(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choice, "processor_name", lambda: None)
+    build = Builder()
+    assert choose(tmp_path, build, 0.0) is Precision.FP32
+    assert build.built == [Precision.FP32]
+
+
+def test_the_bundled_networks_bear_bf16_and_the_decoder_stays_exact(tmp_path: Path) -> None:
+    if processor_name() is None:
+        pytest.skip("this processor has no bf16; the test runs where it has")
+    settings = Settings(cache_dir=tmp_path, checkpoint_download=False, device=Device.CPU)
+    chosen = [load(settings).description["precision"] for load in (load_encoder, load_inpainter)]
+    assert chosen == ["bf16", "bf16"]
+    assert load_decoder(settings).description["precision"] == "fp32"
