@@ -23,6 +23,8 @@ import httpx
 import psutil
 
 ROOT = Path(__file__).resolve().parents[1]
+# Converted networks are kept between tests and trials.
+CACHE = Path(tempfile.gettempdir()) / "tapcut-test-cache"
 START_S, STOP_S = 240.0, 60.0
 STAGES = ("PhotoIntake", "ImageEncoder", "PromptDecoder", "MaskRefiner", "LamaInpainter", "ResultComposer")
 
@@ -91,7 +93,7 @@ def running_service(settings: Mapping[str, str], config: Path | None = None) -> 
         "PORT": str(port),
         "WORK_DIR": str(folder / "jobs"),
         # Kept between sessions: converting the networks takes longer than all else of a start.
-        "CACHE_DIR": str(Path(tempfile.gettempdir()) / "tapcut-test-cache"),
+        "CACHE_DIR": str(CACHE),
         "CHECKPOINT_DOWNLOAD": "false",
         **settings,
     }

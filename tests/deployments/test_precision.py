@@ -14,6 +14,7 @@ from engine.precision_guard import processor_name
 from engine.runtime import Backend, Runtime, RuntimeOptions, build_runtime
 from engine.types import Device, Precision
 from settings import Settings
+from trials.service import CACHE
 
 
 class Builder:
@@ -93,6 +94,9 @@ def test_a_processor_without_bf16_stays_in_fp32(tmp_path: Path, monkeypatch: pyt
 def test_the_bundled_networks_bear_bf16_and_the_decoder_stays_exact(tmp_path: Path) -> None:
     if processor_name() is None:
         pytest.skip("this processor has no bf16; the test runs where it has")
+    converted = CACHE / "converted"  # shared with the service of the tests, so that it is done once
+    converted.mkdir(parents=True, exist_ok=True)
+    (tmp_path / "converted").symlink_to(converted)
     settings = Settings(cache_dir=tmp_path, checkpoint_download=False, device=Device.CPU)
     chosen = [load(settings).description["precision"] for load in (load_encoder, load_inpainter)]
     assert chosen == ["bf16", "bf16"]
