@@ -3,6 +3,8 @@
 import { Api, NetworkError } from './api.js';
 import { ApiKey } from './api_key.js';
 import { Brush } from './brush.js';
+import { CommandBar } from './command_bar.js';
+import { Commands } from './commands.js';
 import { byId, make } from './dom.js';
 import { hintText } from './hints.js';
 import { watchIntake } from './intake.js';
@@ -12,6 +14,7 @@ import { pixelsOf } from './mask.js';
 import { untilBack, watchModels } from './models.js';
 import { hideNotice, say, showNotice } from './notices.js';
 import { ObjectList } from './object_list.js';
+import { ObjectCard } from './object_card.js';
 import { Selection } from './objects.js';
 import { colourOf } from './palette.js';
 import { Previews } from './previews.js';
@@ -34,6 +37,9 @@ const brush = new Brush(stage);
 const toolbar = new Toolbar(selection, previews, stage, brush);
 const list = new ObjectList(selection, previews, session);
 const results = new Results(api, (error) => tell(explain(error)));
+const card = new ObjectCard(selection, previews, list);
+const commands = new Commands(session, selection, previews, results, (id) => card.open(id));
+const bar = new CommandBar(commands, selection);
 const mayHover = matchMedia('(hover: hover) and (pointer: fine)');
 
 /**
@@ -49,7 +55,7 @@ function tell({ text, advice, gone }, retry, label) {
 function render() {
   const { objects, current } = selection;
   stage.set({
-    objects: objects.map((object) => ({
+    objects: objects.filter(({ id }) => session.screen !== 'processing' || session.sent.some((sent) => sent.id === id)).map((object) => ({
       ...object,
       mask: maskPixels(previews.maskOf(object) ?? previews.maskBefore(object)),
       colour: colourOf(object.colour),
@@ -62,6 +68,7 @@ function render() {
   });
   list.render();
   toolbar.render();
+  bar.render(session.screen);
   const hint = hintText(selection, previews, mayHover.matches, brush.tool);
   if (byId('hint').textContent !== hint) byId('hint').textContent = hint;
   if (session.screen === 'edit') say(hint);
@@ -78,6 +85,7 @@ function on(source, name, listener) {
 on(selection, 'change', () => {
   hideNotice();
   previews.want(selection.objects);
+  results.rename(session.sent);
   render();
 });
 on(previews, 'change', render);
@@ -116,6 +124,7 @@ on(session, 'screen', () => {
   const before = document.body.dataset.screen;
   document.body.dataset.screen = screen;
   stage.enabled = screen === 'edit';
+  bar.clear();
   if (screen !== 'empty') hideNotice();
   else byId('continue').hidden = true;
   if (screen === 'edit') byId('stage').focus({ preventScroll: true });
@@ -130,9 +139,11 @@ on(session, 'picture', ({ url, width, height }) => {
   brush.take(brush.tool);
 });
 on(session, 'progress', ({ title, text, fraction }) => {
-  byId('progress-title').textContent = title;
+  const heading = byId('progress-title');
+  const stage = text.replace(/, \d+ %$/, '');
+  say(heading.textContent === title ? stage : `${title}. ${stage}`);
+  heading.textContent = title;
   byId('progress-text').textContent = text;
-  say(text.replace(/, \d+ %$/, ''));
   const bar = byId('progress');
   bar.style.setProperty('--done', String(fraction));
   bar.setAttribute('aria-valuenow', String(Math.round(fraction * 100)));
@@ -155,7 +166,7 @@ on(session, 'forgetful', () => {
 });
 on(session, 'results', async ({ status }) => {
   try {
-    await results.show(status, session.originalUrl, session.name, session.view);
+    await results.show(status, session.originalUrl, session.name, session.view, session.sent);
     session.showResults();
   } catch (error) {
     session.edit();
@@ -164,8 +175,10 @@ on(session, 'results', async ({ status }) => {
 });
 
 on(results, 'view', () => session.setView(results.view));
-on(results, 'cut-out-too', () => session.run(['cropped', 'full_inpainted']));
-on(results, 'remove-too', () => session.run(['cropped', 'full_inpainted']));
+for (const more of ['cut-out-too', 'remove-too']) {
+  on(results, more, () => session.run(['cropped', 'full_inpainted'], session.sent.map(({ id }) => id)));
+}
+for (const source of [list, card]) on(source, 'work', ({ action, id }) => bar.show(commands.work(action, [id])));
 byId('remove').addEventListener('click', () => session.run(['full_inpainted']));
 byId('cut-out').addEventListener('click', () => session.run(['cropped']));
 byId('change-selection').addEventListener('click', () => session.edit());

@@ -6,6 +6,7 @@
  * @property {string} name of the picture's file
  * @property {any} selection
  * @property {'removed' | 'cutouts'} [view]
+ * @property {import('./types.js').Named[]} [sent]  what the job is about
  */
 
 const KEY = 'tapcut.job';

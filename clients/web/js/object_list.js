@@ -1,23 +1,26 @@
 /**
  * The list of objects beside the picture.
  *
+ * Events: `edit` {id, button}: the object's card is wanted; `work` {action, id}: this object alone is to be worked on.
+ *
  * @typedef {import('./types.js').SelectedObject} SelectedObject
  */
 
 import { byId, icon, make } from './dom.js';
+import { colourNameOf, colourOf } from './palette.js';
 import { drawThumbnail } from './thumbnail.js';
-import { colourOf } from './palette.js';
 
 /** Below this guess of its own the network is more often wrong than right. */
 const UNSURE_BELOW = 0.6;
 
-export class ObjectList {
+export class ObjectList extends EventTarget {
   /**
    * @param {import('./objects.js').Selection} selection
    * @param {import('./previews.js').Previews} previews
    * @param {import('./session.js').Session} session
    */
   constructor(selection, previews, session) {
+    super();
     this.selection = selection;
     this.previews = previews;
     this.session = session;
@@ -27,6 +30,7 @@ export class ObjectList {
     this.list = byId('objects');
     this.picture = byId('picture', HTMLImageElement);
     this.list.addEventListener('click', (event) => this.#onClick(event));
+    this.list.addEventListener('dblclick', (event) => this.#onDoubleClick(event));
     this.picture.addEventListener('load', () => this.render());
   }
 
@@ -35,22 +39,43 @@ export class ObjectList {
     const button = /** @type {HTMLElement} */ (event.target).closest('button');
     const id = Number(button?.closest('li')?.dataset.id);
     if (!button || !id) return;
-    if (button.dataset.does === 'delete') this.selection.remove(id);
+    const { does } = button.dataset;
+    if (does === 'delete') this.selection.remove(id);
+    else if (does === 'edit') this.edit(id);
+    else if (does) this.dispatchEvent(new CustomEvent('work', { detail: { action: does, id } }));
     else this.selection.select(id);
+  }
+
+  /** @param {MouseEvent} event */
+  #onDoubleClick(event) {
+    const button = /** @type {HTMLElement} */ (event.target).closest('button');
+    const id = Number(button?.closest('li')?.dataset.id);
+    if (id && button && !button.dataset.does) this.edit(id);
+  }
+
+  /** @param {number} id */
+  edit(id) {
+    this.dispatchEvent(new CustomEvent('edit', { detail: { id } }));
+  }
+
+  /** @param {number} id @returns {HTMLElement | null} the object's row */
+  rowOf(id) {
+    return this.list.querySelector(`li[data-id="${id}"]`);
   }
 
   render() {
     // Rebuilt only when it says something new: hovering asks for a rendering many times a second.
     const { complete, naturalWidth } = this.picture;
     const masks = this.selection.objects.map((object) => this.previews.maskOf(object));
-    const texts = this.selection.objects.map((object) => [object.id, object.colour, this.describe(object)]);
+    const { named } = this.selection;
+    const texts = this.selection.objects.map((object, i) => [object.id, object.colour, named[i].title, this.describe(object)]);
     const state = JSON.stringify([texts, this.selection.current?.id, complete && naturalWidth]);
     if (state === this.state && masks.every((mask, i) => mask === this.masks[i])) return;
     this.state = state;
     this.masks = masks;
     const focused = /** @type {HTMLElement | null} */ (document.activeElement)?.dataset.focus;
     const { objects, current } = this.selection;
-    const rows = objects.map((object, index) => this.#row(object, index, object === current));
+    const rows = objects.map((object, index) => this.#row(object, named[index].title, object === current));
     if (!rows.length) rows.push(make('li', { class: 'objects-none' }, 'Nothing selected yet.'));
     else if (!current) rows.push(this.#rowToCome(objects.length + 1));
     this.list.replaceChildren(...rows);
@@ -67,35 +92,76 @@ export class ObjectList {
 
   /**
    * @param {SelectedObject} object
-   * @param {number} index
+   * @param {string} title
    * @param {boolean} current
    */
-  #row(object, index, current) {
+  #row(object, title, current) {
     const canvas = make('canvas', { width: 96, height: 96, 'aria-hidden': 'true' });
     const mask = this.previews.maskOf(object);
     if (mask) drawThumbnail(canvas, this.picture, this.session.width, mask);
     const name = make(
       'button',
-      { type: 'button', class: 'object-name', 'aria-pressed': String(current), 'data-focus': `select-${object.id}` },
+      {
+        type: 'button',
+        class: 'object-name',
+        title: `Outlined in ${colourNameOf(object.colour)}`,
+        'aria-pressed': String(current),
+        'data-focus': `select-${object.id}`,
+      },
       canvas,
-      make('b', {}, `Object ${index + 1}`),
+      make('b', {}, title),
       make('small', {}, this.describe(object)),
     );
     name.style.setProperty('--colour', colourOf(object.colour));
-    const remove = make(
-      'button',
-      {
-        type: 'button',
-        class: 'tool',
-        title: 'Drop from the selection',
-        'aria-label': `Drop object ${index + 1} from the selection`,
-        'data-does': 'delete',
-        'data-focus': `delete-${object.id}`,
-      },
-      icon('trash'),
+    const edit = this.#tool('edit', object, 'Name and more (F2)', `Name and more: ${title}`, icon('edit'));
+    const drop = this.#tool('delete', object, 'Drop from the selection', `Drop ${title} from the selection`, icon('trash'));
+    const parts = [name, make('div', { class: 'object-tools' }, edit, drop)];
+    if (current && this.selection.objects.length > 1) parts.push(this.#alone(object, title));
+    const row = make('li', { class: 'object', 'data-id': object.id, 'data-current': current }, ...parts);
+    for (const button of row.querySelectorAll('button')) button.addEventListener('refocus', () => button.focus());
+    return row;
+  }
+
+  /**
+   * Work on the current object alone, where there are others.
+   * @param {SelectedObject} object
+   * @param {string} title
+   */
+  #alone(object, title) {
+    const nothing = this.previews.foundNothing(object);
+    /** @type {[string, string, string][]} */
+    const works = [['remove', 'wand', 'Remove this'], ['extract', 'scissors', 'Cut out this']];
+    const buttons = works.map(([does, symbol, text]) =>
+      make(
+        'button',
+        {
+          type: 'button',
+          class: 'button small',
+          disabled: nothing,
+          'aria-label': `${text}: ${title}`,
+          'data-does': does,
+          'data-focus': `${does}-${object.id}`,
+        },
+        icon(symbol),
+        text,
+      ),
     );
-    for (const button of [name, remove]) button.addEventListener('refocus', () => button.focus());
-    return make('li', { class: 'object', 'data-id': object.id, 'data-current': current }, name, remove);
+    return make('div', { class: 'object-alone' }, ...buttons);
+  }
+
+  /**
+   * @param {string} does
+   * @param {SelectedObject} object
+   * @param {string} title
+   * @param {string} label
+   * @param {SVGSVGElement} symbol
+   */
+  #tool(does, { id }, title, label, symbol) {
+    return make(
+      'button',
+      { type: 'button', class: 'tool', title, 'aria-label': label, 'data-does': does, 'data-focus': `${does}-${id}` },
+      symbol,
+    );
   }
 
   /**

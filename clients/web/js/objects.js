@@ -16,6 +16,7 @@
  */
 
 import { PALETTE } from './palette.js';
+import { cleanName, titleOf } from './words/names.js';
 
 const MAX_HISTORY = 200;
 /** @type {Snapshot} */
@@ -112,11 +113,27 @@ export class Selection extends EventTarget {
     if (this.#now.currentId !== id) this.#show({ ...this.#now, currentId: id });
   }
 
-  /** @param {number} id */
-  remove(id) {
-    const objects = this.#now.objects.filter((object) => object.id !== id);
-    const currentId = this.#now.currentId === id ? (objects.at(-1)?.id ?? null) : this.#now.currentId;
-    this.#commit({ ...this.#now, objects, currentId });
+  /** @param {number[]} ids dropped in one step */
+  remove(...ids) {
+    const objects = this.#now.objects.filter((object) => !ids.includes(object.id));
+    if (objects.length === this.#now.objects.length) return;
+    const kept = objects.some((object) => object.id === this.#now.currentId) || this.#now.currentId === null;
+    this.#commit({ ...this.#now, objects, currentId: kept ? this.#now.currentId : (objects.at(-1)?.id ?? null) });
+  }
+
+  /**
+   * @param {number} id
+   * @param {string} name '': the object is called by its number again
+   */
+  rename(id, name) {
+    const object = this.objects.find((each) => each.id === id);
+    const clean = cleanName(name);
+    if (object && (object.name ?? '') !== clean) this.#replace({ ...object, name: clean });
+  }
+
+  /** @returns {import('./types.js').Named[]} what the objects are called, in their order */
+  get named() {
+    return this.objects.map((object, index) => ({ id: object.id, title: titleOf(object, index), name: object.name ?? '' }));
   }
 
   undo() {
@@ -188,6 +205,7 @@ function isSnapshot(value) {
         Number.isInteger(object.colour) &&
         Array.isArray(object.points) &&
         Array.isArray(object.labels) &&
+        ['undefined', 'string'].includes(typeof object.name) &&
         object.points.length === object.labels.length &&
         (object.strokes ?? []).every(isStroke),
     )

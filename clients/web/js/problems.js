@@ -21,9 +21,10 @@ const ADVICE = {
 
 /**
  * @param {unknown} error
+ * @param {readonly string[]} [titles] of the objects that the request was about
  * @returns {Explanation}
  */
-export function explain(error) {
+export function explain(error, titles = []) {
   if (error instanceof NetworkError) {
     const text = navigator.onLine ? 'The server cannot be reached.' : 'You are offline.';
     return { text, advice: 'Check the connection and try again. Nothing you selected is lost.', gone: false };
@@ -35,7 +36,7 @@ export function explain(error) {
     const reference = error.status >= 500 && error.problem.request_id ? ` (${error.problem.request_id})` : '';
     const gone = error.status === 404;
     return {
-      text: gone ? 'This picture is no longer on the server.' : inWords(error) + reference,
+      text: gone ? 'This picture is no longer on the server.' : inWords(error, titles) + reference,
       advice: (/\blimit\b/.test(error.message) && error.status === 400 ? ADVICE[413] : ADVICE[error.status]) ?? 'Try again. If it happens again, open the picture anew.',
       gone,
     };
@@ -45,10 +46,11 @@ export function explain(error) {
 
 /**
  * @param {string | null | undefined} error the `error` of a job that failed
+ * @param {readonly string[]} titles of the job's objects
  * @returns {Explanation}
  */
-export function explainJob(error) {
-  const text = plain(error || 'The job failed.');
+export function explainJob(error, titles) {
+  const text = plain(error || 'The job failed.', titles);
   const small = /too small|no mask|empty/i.test(text);
   return {
     text,
@@ -59,17 +61,19 @@ export function explainJob(error) {
   };
 }
 
-/** @param {ApiError} error */
-function inWords(error) {
-  return error.status === 401 ? 'This server asks for a key.' : plain(error.message);
+/** @param {ApiError} error @param {readonly string[]} titles */
+function inWords(error, titles) {
+  return error.status === 401 ? 'This server asks for a key.' : plain(error.message, titles);
 }
 
 /**
- * The server counts objects from 0, people from 1.
+ * The server counts objects from 0, people from 1, and by the names that they gave.
  * @param {string} text
+ * @param {readonly string[]} titles
  */
-function plain(text) {
-  const counted = text.replace(/^(upload failed|invalid image data): */i, '').replace(/\bobject (\d+)\b/gi, (_, index) => `object ${Number(index) + 1}`);
+function plain(text, titles) {
+  const called = (/** @type {string} */ index) => (titles[Number(index)] ?? `object ${Number(index) + 1}`).replace(/^Object /, 'object ');
+  const counted = text.replace(/^(upload failed|invalid image data): */i, '').replace(/\bobject (\d+)\b/gi, (_, index) => called(index));
   const sentence = counted.charAt(0).toUpperCase() + counted.slice(1);
   return /[.!?]$/.test(sentence) ? sentence : `${sentence}.`;
 }

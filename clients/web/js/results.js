@@ -3,12 +3,14 @@
  *
  * @typedef {import('./types.js').JobStatus} JobStatus
  * @typedef {'removed' | 'cutouts'} View
- * @typedef {{file: string, blob: Blob, url: string, title: string, saveName: string, cutout: boolean}} Shown
+ * @typedef {import('./types.js').Named} Named
+ * @typedef {{file: string, blob: Blob, url: string, index: number, cutout: boolean}} Shown  `index` among the job's objects
  */
 
 import { showComparison, sweep } from './compare.js';
 import { byId, icon, make, saveAs } from './dom.js';
 import { quietly } from './retry.js';
+import { fileNameOf } from './words/names.js';
 
 /** @type {Record<View, string>} */
 const TITLES = { removed: 'Removed', cutouts: 'Cut out' };
@@ -33,6 +35,10 @@ export class Results extends EventTarget {
     this.view = 'removed';
     this.jobId = '';
     this.stem = 'picture';
+    /** @type {JobStatus | null} */
+    this.status = null;
+    /** @type {readonly Named[]} the job's objects */
+    this.named = [];
   }
 
   /** @param {View} view */
@@ -45,9 +51,12 @@ export class Results extends EventTarget {
    * @param {string} originalUrl
    * @param {string} name of the picture's file
    * @param {View} view to show first, where there is a choice
+   * @param {readonly Named[]} named the job's objects; those that are missing are called by their number
    */
-  async show(status, originalUrl, name, view) {
+  async show(status, originalUrl, name, view, named) {
     this.clear();
+    this.status = status;
+    this.named = named;
     this.jobId = status.job_id;
     this.stem = name.replace(/\.[^.]*$/, '') || 'picture';
     const files = (status.files ?? []).filter((file) => /^(full_inpainted|cropped_\d+)\.\w+$/.test(file));
@@ -56,7 +65,6 @@ export class Results extends EventTarget {
     this.view = this.has(view) ? view : this.has('removed') ? 'removed' : 'cutouts';
     const removed = this.shown.find((item) => !item.cutout);
     if (removed) showComparison(originalUrl, removed.url);
-    this.#showWarnings(status);
     const until = new Date(status.expires_at ?? NaN);
     byId('kept').textContent = Number.isNaN(until.getTime()) ? '' : `Kept on the server until ${clock(until)}.`;
     this.#render();
@@ -72,24 +80,39 @@ export class Results extends EventTarget {
   async #fetch(file) {
     const { jobId } = this;
     const blob = await quietly(() => this.api.file(jobId, file));
-    const cutout = file.startsWith('cropped');
-    const number = numberOf(file) + 1;
-    const extension = EXTENSIONS[blob.type] ?? 'png';
-    return {
-      file,
-      blob,
-      cutout,
-      url: URL.createObjectURL(blob),
-      title: cutout ? `Object ${number}` : 'Clean picture',
-      saveName: `${this.stem}-${cutout ? `cut-out-${number}` : 'removed'}.${extension}`,
-    };
+    return { file, blob, cutout: file.startsWith('cropped'), index: numberOf(file), url: URL.createObjectURL(blob) };
   }
 
-  /** @param {JobStatus} status */
-  #showWarnings(status) {
-    const doubtful = (status.objects ?? []).filter((object) => object.warnings?.length);
+  /** @param {readonly Named[]} named as the objects are called now */
+  rename(named) {
+    if (JSON.stringify(named) === JSON.stringify(this.named)) return;
+    this.named = named;
+    if (this.shown.length) this.#render();
+  }
+
+  /** @param {number} index of an object of the job */
+  #titleOf(index) {
+    return this.named[index]?.title ?? `Object ${index + 1}`;
+  }
+
+  /** @param {Shown} item */
+  #title(item) {
+    return item.cutout ? this.#titleOf(item.index) : 'Clean picture';
+  }
+
+  /** @param {Shown} item @returns {string} the name of its file when it is saved */
+  #saveName(item) {
+    const number = Number(/^Object (\d+)$/.exec(this.#titleOf(item.index))?.[1] ?? item.index + 1);
+    const given = fileNameOf(this.named[item.index]?.name ?? '');
+    const twin = this.named.some(({ name }, i) => i < item.index && fileNameOf(name).toLowerCase() === given.toLowerCase());
+    const what = !item.cutout ? 'removed' : given ? given + (twin ? `-${number}` : '') : `cut-out-${number}`;
+    return `${this.stem}-${what}.${EXTENSIONS[item.blob.type] ?? 'png'}`;
+  }
+
+  #showWarnings() {
+    const doubtful = (this.status?.objects ?? []).filter((object) => object.warnings?.length);
     const rows = doubtful.map(({ index = 0, warnings = [] }) =>
-      make('li', {}, make('b', {}, `Object ${index + 1}: `), `${warnings.join('; ')}.`),
+      make('li', {}, make('b', {}, `${this.#titleOf(index)}: `), `${warnings.join('; ')}.`),
     );
     const box = byId('warnings');
     box.hidden = !rows.length;
@@ -98,25 +121,31 @@ export class Results extends EventTarget {
   }
 
   #render() {
+    this.#showWarnings();
     const both = this.has('removed') && this.has('cutouts');
     byId('result-tabs').replaceChildren(...(both ? /** @type {View[]} */ (['removed', 'cutouts']) : []).map((v) => this.#tab(v)));
     byId('compare').hidden = this.view !== 'removed';
     const cutouts = byId('cutouts');
     cutouts.hidden = this.view !== 'cutouts';
     const images = this.shown.filter((item) => item.cutout);
-    cutouts.replaceChildren(...images.map((item) => make('li', {}, make('img', { src: item.url, alt: item.title }))));
+    cutouts.replaceChildren(...images.map((item) => make('li', {}, make('img', { src: item.url, alt: this.#title(item) }))));
     byId('files').replaceChildren(...this.shown.map((item) => this.#row(item)));
     byId('result-actions').replaceChildren(...this.#actions());
+  }
+
+  /** @param {View} view */
+  look(view) {
+    this.view = view;
+    this.#render();
+    this.dispatchEvent(new Event('view'));
   }
 
   /** @param {View} view */
   #tab(view) {
     const chosen = view === this.view;
     const choose = () => {
-      this.view = view;
-      this.#render();
+      this.look(view);
       /** @type {HTMLElement | null} */ (byId('result-tabs').querySelector('[aria-pressed="true"]'))?.focus();
-      this.dispatchEvent(new Event('view'));
     };
     return make(
       'button',
@@ -128,12 +157,13 @@ export class Results extends EventTarget {
   /** @param {Shown} item */
   #row(item) {
     const actions = make('div', { class: 'file-actions' });
-    const file = new File([item.blob], item.saveName, { type: item.blob.type });
+    const [title, saveName] = [this.#title(item), this.#saveName(item)];
+    const file = new File([item.blob], saveName, { type: item.blob.type });
     if (navigator.canShare?.({ files: [file] }) && matchMedia('(pointer: coarse)').matches) {
-      actions.append(this.#tool('share', `Share: ${item.title}`, () => navigator.share({ files: [file] }).catch(() => {})));
+      actions.append(this.#tool('share', `Share: ${title}`, () => navigator.share({ files: [file] }).catch(() => {})));
     }
     if (navigator.clipboard && 'ClipboardItem' in globalThis && item.blob.type === 'image/png') {
-      const copy = this.#tool('copy', `Copy: ${item.title}`, async () => {
+      const copy = this.#tool('copy', `Copy: ${title}`, async () => {
         await navigator.clipboard.write([new ClipboardItem({ [item.blob.type]: item.blob })]).catch(this.onError);
         copy.replaceChildren(icon('check'));
         setTimeout(() => copy.replaceChildren(icon('copy')), 1600);
@@ -143,7 +173,7 @@ export class Results extends EventTarget {
     actions.append(
       make(
         'a',
-        { class: 'tool', href: item.url, download: item.saveName, title: 'Download', 'aria-label': `Download: ${item.title}` },
+        { class: 'tool', href: item.url, download: saveName, title: 'Download', 'aria-label': `Download: ${title}` },
         icon('download'),
       ),
     );
@@ -151,7 +181,7 @@ export class Results extends EventTarget {
       'li',
       { class: 'file' },
       make('img', { class: item.cutout ? 'thumb' : 'thumb photo', src: item.url, alt: '' }),
-      make('div', {}, make('b', {}, item.title), make('small', {}, `${item.cutout ? 'Cut-out' : 'Picture'}, ${EXTENSIONS[item.blob.type]?.toUpperCase() ?? 'File'}, ${sizeOf(item.blob.size)}`)),
+      make('div', {}, make('b', {}, title), make('small', {}, `${item.cutout ? 'Cut-out' : 'Picture'}, ${EXTENSIONS[item.blob.type]?.toUpperCase() ?? 'File'}, ${sizeOf(item.blob.size)}`)),
       actions,
     );
   }
@@ -162,13 +192,13 @@ export class Results extends EventTarget {
   }
 
   #actions() {
-    const inView = this.shown.filter((item) => item.cutout === (this.view === 'cutouts'));
+    const inView = this.#inView;
     /** @param {string} name */
     const ask = (name) => () => this.dispatchEvent(new Event(name));
     /** @type {[string, string, string, () => void][]} */
     const buttons = [];
-    if (inView.length === 1) buttons.push(['primary large', 'download', 'Download', () => saveAs(inView[0].blob, inView[0].saveName)]);
-    buttons.push([buttons.length ? '' : 'primary large', 'zip', 'All as zip', () => this.#saveAll()]);
+    if (inView.length === 1) buttons.push(['primary large', 'download', 'Download', () => this.#save(inView[0])]);
+    buttons.push([buttons.length ? '' : 'primary large', 'zip', 'All as zip', () => this.saveAll()]);
     if (!this.has('cutouts')) buttons.push(['', 'scissors', 'Cut out too', ask('cut-out-too')]);
     else if (!this.has('removed')) buttons.push(['', 'wand', 'Remove too', ask('remove-too')]);
     return buttons.map(([kind, symbol, label, click]) =>
@@ -176,7 +206,39 @@ export class Results extends EventTarget {
     );
   }
 
-  async #saveAll() {
+  get #inView() {
+    return this.shown.filter((item) => item.cutout === (this.view === 'cutouts'));
+  }
+
+  /** @param {Shown} item */
+  #save(item) {
+    saveAs(item.blob, this.#saveName(item));
+  }
+
+  /** Saves what is in view: the one file, or all as one. */
+  saveShown() {
+    if (this.#inView.length === 1) this.#save(this.#inView[0]);
+    else this.saveAll();
+  }
+
+  /** @returns {boolean} false: there is no picture without the objects */
+  savePicture() {
+    const picture = this.shown.find((item) => !item.cutout);
+    if (picture) this.#save(picture);
+    return Boolean(picture);
+  }
+
+  /**
+   * @param {number} id of an object
+   * @returns {boolean} false: it was not cut out
+   */
+  saveCutout(id) {
+    const cutout = this.shown.find((item) => item.cutout && this.named[item.index]?.id === id);
+    if (cutout) this.#save(cutout);
+    return Boolean(cutout);
+  }
+
+  async saveAll() {
     try {
       saveAs(await quietly(() => this.api.file(this.jobId, 'archive.zip')), `${this.stem}-tapcut.zip`);
     } catch (error) {

@@ -19,6 +19,7 @@ import { quietly, withRetries } from './retry.js';
 import { followJob, runJob } from './run_job.js';
 import { sendPicture } from './send_picture.js';
 import { copyLabel, fileToSend, insteadOf, rememberedKind } from './smaller_copy.js';
+import { doingText } from './words/replies.js';
 
 export class Session extends EventTarget {
   /** @type {Screen} */
@@ -33,6 +34,8 @@ export class Session extends EventTarget {
   #original = null;
   /** @type {'removed' | 'cutouts'} */
   view = 'removed';
+  /** @type {import('./types.js').Named[]} what the job is about, in the order in which it was sent */
+  #sent = [];
   #abort = new AbortController();
   #isForgetful = false;
 
@@ -110,6 +113,7 @@ export class Session extends EventTarget {
       const status = await quietly(() => this.api.status(jobId, signal), signal);
       this.name = known?.name ?? 'picture';
       this.view = known?.view ?? 'removed';
+      this.#sent = known?.sent ?? [];
       await this.#enter(jobId, signal);
       this.selection.load(known?.selection ?? null);
       if (status.status === 'uploaded') return this.#go('edit');
@@ -124,23 +128,42 @@ export class Session extends EventTarget {
     }
   }
 
-  /** @param {Output[]} outputs */
-  async run(outputs) {
+  /** What the job is about, as it is called by now. */
+  get sent() {
+    const { named } = this.selection;
+    return this.#sent.map((then) => named.find(({ id }) => id === then.id) ?? then);
+  }
+
+  /**
+   * @param {Output[]} outputs what is asked for, and thus all that is computed
+   * @param {readonly number[]} [ids] of the objects it is about; else all
+   * @param {'removed' | 'cutouts'} [view] to show first
+   */
+  async run(outputs, ids, view) {
     const { jobId } = this;
-    const { objects } = this.selection;
+    const objects = this.selection.objects.filter(({ id }) => !ids || ids.includes(id));
     if (!jobId || !objects.length) return;
     const { signal } = this.#abort;
-    this.view = outputs.includes('full_inpainted') ? 'removed' : 'cutouts';
+    this.view = view ?? (outputs.includes('full_inpainted') ? 'removed' : 'cutouts');
+    this.#sent = this.selection.named.filter(({ id }) => objects.some((object) => object.id === id));
     this.#remember();
+    const work = outputs.length > 1 ? 'both' : outputs.includes('cropped') ? 'extract' : 'remove';
+    const doing = doingText(work, this.#titles).replace(/\.$/, '');
+    /** @type {import('./run_job.js').Report} */
+    const report = (title, text, fraction) => this.#report(title === 'Working' ? doing : title, text, fraction);
     this.#go('processing');
     try {
       const wire = await Promise.all(objects.map((object) => this.#wire(object)));
-      this.#end(await runJob(this.api, jobId, wire, outputs, signal, this.#report));
+      this.#end(await runJob(this.api, jobId, wire, outputs, signal, report));
     } catch (error) {
       if (signal.aborted) return;
       this.#go('edit');
-      this.#problem(error, () => this.run(outputs));
+      this.#problem(error, () => this.run(outputs, ids, view));
     }
+  }
+
+  get #titles() {
+    return this.sent.map(({ title }) => title);
   }
 
   /**
@@ -199,7 +222,7 @@ export class Session extends EventTarget {
   #end(status) {
     if (status.status === 'ready') return this.#emit('results', { status });
     this.#go('edit');
-    this.#emit('problem', { explanation: explainJob(status.error), retry: null });
+    this.#emit('problem', { explanation: explainJob(status.error, this.#titles), retry: null });
   }
 
   /** @param {import('./types.js').SelectedObject} object */
@@ -255,6 +278,7 @@ export class Session extends EventTarget {
 
   #forgetJob() {
     this.jobId = null;
+    this.#sent = [];
     this.previews.reset(null);
     this.selection.reset();
     setJobInAddress(null);
@@ -264,7 +288,7 @@ export class Session extends EventTarget {
   #remember() {
     if (!this.jobId) return;
     const { jobId, name, view } = this;
-    const isKept = remember({ jobId, name, selection: this.selection.toJSON(), view });
+    const isKept = remember({ jobId, name, selection: this.selection.toJSON(), view, sent: this.#sent });
     if (!isKept && !this.#isForgetful) this.#emit('forgetful');
     this.#isForgetful = !isKept;
   }
@@ -287,7 +311,7 @@ export class Session extends EventTarget {
   /** @param {unknown} error @param {() => void} retry @param {string} [label] of what `retry` does, where that is something else */
   #problem(error, retry, label = '') {
     const useless = !label && error instanceof ApiError && [400, 404, 413, 422].includes(error.status);
-    this.#emit('problem', { explanation: explain(error), retry: useless ? null : retry, label });
+    this.#emit('problem', { explanation: explain(error, this.#titles), retry: useless ? null : retry, label });
   }
 
   /** @param {string} name @param {object} [detail] */

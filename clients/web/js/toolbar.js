@@ -7,6 +7,9 @@
 
 import { byId, make } from './dom.js';
 
+/** @param {Event} event whether it belongs to a field for text */
+export const isTyping = (event) => event.target instanceof HTMLInputElement && /^(text|search|password)$/.test(event.target.type);
+
 const SIZE_NAMES = ['Smaller', 'Medium', 'Larger'];
 const TOOLS = /** @type {const} */ (['add', 'leave-out', 'paint', 'erase']);
 
@@ -60,7 +63,12 @@ export class Toolbar extends EventTarget {
     byId('redo', HTMLButtonElement).disabled = !canRedo;
     byId('another', HTMLButtonElement).disabled = !current;
     const lost = objects.some((object) => this.previews.foundNothing(object) || this.previews.isUnfinished(object));
-    for (const id of ['remove', 'cut-out']) byId(id, HTMLButtonElement).disabled = !objects.length || lost;
+    const all = objects.length > 1 ? ` all ${objects.length}` : '';
+    for (const [id, text] of [['remove', 'Remove'], ['cut-out', 'Cut out']]) {
+      byId(id, HTMLButtonElement).disabled = !objects.length || lost;
+      const label = /** @type {HTMLElement} */ (byId(id).querySelector('span'));
+      if (label.textContent !== text + all) label.textContent = text + all;
+    }
     // There is something to leave out of where something was tapped, and to erase from where there is anything.
     const isTapped = Boolean(current?.box || current?.labels.includes(1));
     byId('tool-leave-out', HTMLButtonElement).disabled = !isTapped;

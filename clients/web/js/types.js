@@ -19,6 +19,7 @@
  * @typedef {Object} SelectedObject
  * @property {number} id  never reused within a picture
  * @property {number} colour  index into the palette
+ * @property {string} [name]  given by the user
  * @property {Point[]} points
  * @property {Label[]} labels
  * @property {Box | null} box
@@ -26,6 +27,8 @@
  * @property {number | null} choice  which candidate of the preview, by area from small to large; null: the server's own
  *
  * @typedef {{size: [number, number], counts: string}} Rle  COCO's run-length code; height and width of the picture
+ *
+ * @typedef {{id: number, title: string, name: string}} Named  an object as it is called on the page; `name`: if given by the user
  *
  * @typedef {Object} Candidate
  * @property {number} score  the network's guess of how good the outline is, about 0 to 1
