@@ -15,7 +15,7 @@ from starlette.staticfiles import StaticFiles
 
 from deployments.http.access import OPEN_ADDRESSES
 from deployments.http.schemas import Problem
-from deployments.http.security_headers import DOCS_POLICY, PAGE_POLICY
+from deployments.http.security_headers import DOCS_POLICY, PAGE_PERMISSIONS, PAGE_POLICY, PERMISSIONS
 
 BINARY = {"schema": {"type": "string", "format": "binary"}}
 
@@ -203,7 +203,7 @@ def install(app: FastAPI, *, needs_key: bool) -> None:
     async def page() -> RedirectResponse:
         return RedirectResponse("/app/")
 
-    app.mount("/app", _Files(directory=page_folder(), html=True, policy=PAGE_POLICY))
+    app.mount("/app", _Files(directory=page_folder(), html=True, policy=PAGE_POLICY, permissions=PAGE_PERMISSIONS))
     _complete_openapi(app, needs_key)
 
 
@@ -215,14 +215,17 @@ def page_folder() -> Path:
 class _Files(StaticFiles):
     """Files for browsers, revalidated at each use, under the policy of their page."""
 
-    def __init__(self, *, policy: str, **options: Any) -> None:
+    def __init__(self, *, policy: str, permissions: str = PERMISSIONS, **options: Any) -> None:
         super().__init__(**options)
-        self._policy = policy
+        self._headers = {
+            "Content-Security-Policy": policy,
+            "Permissions-Policy": permissions,
+            "Cache-Control": "no-cache",
+        }
 
     def file_response(self, *args: Any, **kwargs: Any) -> Response:
         response = super().file_response(*args, **kwargs)
-        response.headers["Content-Security-Policy"] = self._policy
-        response.headers["Cache-Control"] = "no-cache"
+        response.headers.update(self._headers)
         return response
 
 

@@ -20,6 +20,10 @@ DOCS_POLICY = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
+PERMISSIONS = "camera=(), microphone=(), geolocation=(), payment=(), usb=()"
+# The page takes commands by voice, where the browser recognises speech; nothing but the page itself may listen.
+PAGE_PERMISSIONS = PERMISSIONS.replace("microphone=()", "microphone=(self)")
+
 _ALWAYS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -27,9 +31,12 @@ _ALWAYS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     # Of embedding only: a page of an origin in CORS_ORIGINS fetches what it likes.
     "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=()",
 }
-_UNLESS_SAID = {"Content-Security-Policy": API_POLICY, "Cache-Control": "no-store"}
+_UNLESS_SAID = {
+    "Content-Security-Policy": API_POLICY,
+    "Cache-Control": "no-store",
+    "Permissions-Policy": PERMISSIONS,
+}
 
 
 def add_security_headers(headers: MutableHeaders) -> None:

@@ -43,6 +43,7 @@ export class CommandBar {
     this.#at = this.#before.length;
     this.field.value = '';
     this.#foresee('');
+    if (matchMedia('(pointer: coarse)').matches) this.field.blur(); // Its keyboard would hide the answer.
     this.show(await this.commands.run(sentence));
   }
 
@@ -63,7 +64,7 @@ export class CommandBar {
   /** @param {string} screen */
   render(screen) {
     const { objects } = this.selection;
-    const example = screen === 'results' ? 'download everything' : !objects.length ? 'cut out the person on the left' : objects.length === 1 ? 'remove it' : 'remove the left one';
+    const example = screen === 'results' ? 'download everything' : !objects.length ? 'cut out the left one' : objects.length === 1 ? 'remove it' : 'remove the left one';
     const placeholder = `Try “${example}”`;
     if (this.field.placeholder !== placeholder) this.field.placeholder = placeholder;
   }

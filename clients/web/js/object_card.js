@@ -48,7 +48,7 @@ export class ObjectCard extends EventTarget {
     });
   }
 
-  /** @param {number} id of an object */
+  /** @param {number} id of an object @returns {void} */
   open(id) {
     const index = this.selection.objects.findIndex((object) => object.id === id);
     const object = this.selection.objects[index];
@@ -64,6 +64,8 @@ export class ObjectCard extends EventTarget {
     }
     this.card.showPopover();
     this.#place();
+    // A finger raises the keyboard itself; it would hide half of the card.
+    if (matchMedia('(pointer: coarse)').matches) return this.card.focus({ preventScroll: true });
     this.field.focus({ preventScroll: true });
     this.field.select();
   }

@@ -95,6 +95,15 @@ async def test_every_answer_carries_the_security_headers(running: Running) -> No
         assert "unsafe" not in policy
 
 
+async def test_only_the_page_may_listen_and_nothing_may_film(running: Running) -> None:
+    async with running.client(KEY_A) as alice:
+        page, guide, docs = (await alice.get(path) for path in ("/app/", "/", "/docs"))
+    assert "microphone=(self)" in page.headers["permissions-policy"]
+    assert "camera=()" in page.headers["permissions-policy"]
+    for answer in (guide, docs):
+        assert "microphone=()" in answer.headers["permissions-policy"]
+
+
 async def test_answers_about_jobs_are_stored_nowhere(running: Running) -> None:
     async with running.client(KEY_A) as alice:
         uploaded = await alice.post("/upload", files={"file": ("a.png", b"x")})
