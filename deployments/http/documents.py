@@ -203,7 +203,8 @@ def install(app: FastAPI, *, needs_key: bool) -> None:
     async def page() -> RedirectResponse:
         return RedirectResponse("/app/")
 
-    app.mount("/app", _Files(directory=page_folder(), html=True, policy=PAGE_POLICY, permissions=PAGE_PERMISSIONS))
+    files = _Files(directory=page_folder(), html=True, policy=PAGE_POLICY, permissions=PAGE_PERMISSIONS)
+    app.mount("/app", files)
     _complete_openapi(app, needs_key)
 
 

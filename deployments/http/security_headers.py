@@ -21,7 +21,7 @@ DOCS_POLICY = (
 )
 
 PERMISSIONS = "camera=(), microphone=(), geolocation=(), payment=(), usb=()"
-# The page takes commands by voice, where the browser recognises speech; nothing but the page itself may listen.
+# The page takes commands by voice, where the browser recognises speech; only the page itself may listen.
 PAGE_PERMISSIONS = PERMISSIONS.replace("microphone=()", "microphone=(self)")
 
 _ALWAYS = {

@@ -141,8 +141,7 @@ export class CommandBar {
 
   /** @param {string[]} texts what it may have been, the likeliest first */
   async #onHeard(texts) {
-    const [likeliest = ''] = texts;
-    const sentence = texts.find((text) => this.commands.isClear(text)) ?? likeliest;
+    const sentence = this.commands.likeliest(texts);
     await this.run(sentence);
     if (sentence && this.reading.dataset.kind === 'problem') this.reading.prepend(make('p', { class: 'heard' }, `Heard: “${sentence}”`));
   }

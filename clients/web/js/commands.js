@@ -66,9 +66,19 @@ export class Commands {
     return ids.length && !doubt && !allExcepted ? wouldText(intent.action, this.#titles(ids), how) : '';
   }
 
-  /** @param {string} sentence @returns {boolean} whether it would be acted on, or asked about */
-  isClear(sentence) {
-    return this.#read(sentence).action !== 'unclear';
+  /**
+   * @param {readonly string[]} sentences what may have been said, the likeliest first
+   * @returns {string} the first that can be acted on; else the likeliest
+   */
+  likeliest(sentences) {
+    const clear = sentences.find((sentence) => {
+      const intent = this.#read(sentence);
+      if (intent.action === 'unclear') return false;
+      if (!('target' in intent) || !intent.target) return true;
+      const { ids, problem: doubt, look } = this.#find(intent.target);
+      return look !== null || (ids.length > 0 && !doubt);
+    });
+    return clear ?? sentences[0] ?? '';
   }
 
   /**
@@ -82,6 +92,8 @@ export class Commands {
     const { session, selection, results } = this;
     const lost = selection.objects.find((object) => ids.includes(object.id) && this.previews.foundNothing(object));
     if (lost) return problem(`Nothing was found for ${this.#titles([lost.id])}. Tap nearer to its middle, or draw a box around it.`);
+    const waits = selection.objects.some((object) => ids.includes(object.id) && this.previews.isUnfinished(object));
+    if (waits) return problem('The outline is still being looked for. Say it again in a moment.');
     const again = session.screen === 'results' && sameIds(ids, session.sent.map(({ id }) => id));
     /** @type {(output: import('./types.js').Output) => boolean} */
     const has = (output) => again && results.has(output === 'cropped' ? 'cutouts' : 'removed');

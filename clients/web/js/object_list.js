@@ -128,7 +128,7 @@ export class ObjectList extends EventTarget {
    * @param {string} title
    */
   #alone(object, title) {
-    const nothing = this.previews.foundNothing(object);
+    const nothing = this.previews.foundNothing(object) || this.previews.isUnfinished(object);
     /** @type {[string, string, string][]} */
     const works = [['remove', 'wand', 'Remove this'], ['extract', 'scissors', 'Cut out this']];
     const buttons = works.map(([does, symbol, text]) =>

@@ -7,9 +7,6 @@
 
 import { byId, make } from './dom.js';
 
-/** @param {Event} event whether it belongs to a field for text */
-export const isTyping = (event) => event.target instanceof HTMLInputElement && /^(text|search|password)$/.test(event.target.type);
-
 const SIZE_NAMES = ['Smaller', 'Medium', 'Larger'];
 const TOOLS = /** @type {const} */ (['add', 'leave-out', 'paint', 'erase']);
 
@@ -128,7 +125,7 @@ export class Toolbar extends EventTarget {
 }
 
 /** @param {KeyboardEvent} event whether its key is a letter of a text */
-function isTyping({ target }) {
+export function isTyping({ target }) {
   if (target instanceof HTMLInputElement) return !['range', 'checkbox', 'radio', 'file'].includes(target.type);
   return target instanceof HTMLTextAreaElement;
 }

@@ -97,7 +97,7 @@ async def test_every_answer_carries_the_security_headers(running: Running) -> No
 
 async def test_only_the_page_may_listen_and_nothing_may_film(running: Running) -> None:
     async with running.client(KEY_A) as alice:
-        page, guide, docs = (await alice.get(path) for path in ("/app/", "/", "/docs"))
+        page, guide, docs = [await alice.get(path) for path in ("/app/", "/", "/docs")]
     assert "microphone=(self)" in page.headers["permissions-policy"]
     assert "camera=()" in page.headers["permissions-policy"]
     for answer in (guide, docs):
