@@ -82,7 +82,7 @@ def test_the_ledger_knows_other_pictures_objects_kinds_and_lost_files(tmp_path: 
     made.write_bytes(b"result")
     first = Ledger(tmp_path)
     first.begin(work.digest(remove_kind("png")), [made])
-    first.end(work.digest(remove_kind("png")), [made])
+    first.end(work.digest(remove_kind("png")), [made], None)
     with (tmp_path / ".tapcut-batch.jsonl").open("a") as ledger:
         ledger.write('{"digest": "cut o')
     again = Ledger(tmp_path)
@@ -90,7 +90,7 @@ def test_the_ledger_knows_other_pictures_objects_kinds_and_lost_files(tmp_path: 
     for other in (remove_kind("webp"), remove_kind("png", dilate_px=3), extract_kind(False)):
         assert not again.has(work.digest(other))
     assert not again.has(Work(picture, (ObjectPrompt([(2, 1)]),), work.target).digest(remove_kind("png")))
-    again.end("after a line that was cut off", [])
+    again.end("after a line that was cut off", [], None)
     assert Ledger(tmp_path).has("after a line that was cut off")
     picture.write_bytes(b"two")
     assert not again.has(work.digest(remove_kind("png")))
@@ -164,3 +164,14 @@ async def test_the_gate_narrows_when_refused_and_widens_slowly() -> None:
     assert not third.done()
     await gate.leave()
     await asyncio.wait_for(third, 5)
+
+
+def test_the_ledger_knows_a_job_that_a_killed_batch_left_at_the_service(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    ledger.end("fetched", [tmp_path / "a.png"], "job a")
+    ledger.end("cleaned", [tmp_path / "b.png"], "job b")
+    ledger.cleaned("cleaned")
+    again = Ledger(tmp_path)
+    assert (again.left("fetched"), again.left("cleaned"), again.left("unknown")) == ("job a", None, None)
+    again.cleaned("fetched")
+    assert Ledger(tmp_path).left("fetched") is None

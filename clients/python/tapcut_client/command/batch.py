@@ -146,6 +146,8 @@ async def _do(
     try:
         digest = await asyncio.to_thread(work.digest, order.kind) if ledger is not None else ""
         if ledger is not None and ledger.has(digest):
+            if (left := ledger.left(digest)) is not None and await _clean_up(client, left):
+                ledger.cleaned(digest)
             return Outcome(work, tuple(files.values()), skipped=True)
         _refuse_overwriting(files.values(), order, ledger)
         listener.started(work)
@@ -158,10 +160,11 @@ async def _do(
             # The job of a try that was killed has expired since.
             key = ledger.begin(digest, list(files.values()), anew=True)
             run = await _run(client, work, order, key, files, listener)
+        job_id = run.upload.job_id
         if ledger is not None:
-            ledger.end(digest, list(files.values()))
-        if not order.keep_jobs:
-            await _clean_up(client, run.upload.job_id)
+            ledger.end(digest, list(files.values()), None if order.keep_jobs else job_id)
+        if not order.keep_jobs and await _clean_up(client, job_id) and ledger is not None:
+            ledger.cleaned(digest)
     except (ConnectionFailed, Unauthorized):
         raise
     except (TapcutError, OSError) as error:
@@ -211,11 +214,14 @@ async def _run(
     return Run(upload, status)
 
 
-async def _clean_up(client: AsyncClient, job_id: str) -> None:
+async def _clean_up(client: AsyncClient, job_id: str) -> bool:
+    """Whether the job is gone."""
     # It expires by itself: a service that is away now must hold up neither the batch nor Ctrl-C.
     with suppress(TapcutError, TimeoutError):
         async with asyncio.timeout(CLEAN_UP_S):
             await client.cleanup(job_id)
+            return True
+    return False
 
 
 def _words(error: Exception) -> str:

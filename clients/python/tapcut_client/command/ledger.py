@@ -1,8 +1,9 @@
 """Which works of a folder are begun and done: what makes a batch resumable, also after a kill.
 
 Owns `.tapcut-batch.jsonl`: a line when a work begins, with the key under which the service knows it and the
-files that it will make, and a line when these are on disk. A work that was begun and not ended is taken up
-again under its key, so the service neither computes it twice nor keeps a job that nobody fetches.
+files that it will make, a line when these are on disk, and one when its job is gone from the service. A work
+that was begun and not ended is taken up again under its key, so the service neither computes it twice nor
+keeps a job that nobody fetches.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ class Ledger:
         self._path = folder / LEDGER
         self._done: dict[str, list[str]] = {}
         self._keys: dict[str, str] = {}
+        self._left: dict[str, str] = {}
         self._made: set[str] = set()
         if self._path.exists():
             for line in self._path.read_text("utf-8", "replace").splitlines():
@@ -44,8 +46,12 @@ class Ledger:
             return
         if entry.get("begun"):
             self._keys[digest] = str(entry["begun"])
+        elif entry.get("cleaned"):
+            self._left.pop(digest, None)
         else:
             self._done[digest] = files
+            if entry.get("job"):
+                self._left[digest] = str(entry["job"])
 
     def has(self, digest: str) -> bool:
         """Whether it is done and its files are still there."""
@@ -64,10 +70,21 @@ class Ledger:
             self._append({"digest": digest, "begun": self._keys[digest]}, files)
         return self._keys[digest]
 
-    def end(self, digest: str, files: Sequence[Path]) -> None:
-        """Note it as done."""
+    def end(self, digest: str, files: Sequence[Path], job_id: str | None) -> None:
+        """Note it as done. `job_id`: of the job that is still to be cleaned up, if it is."""
         self._done[digest] = [file.name for file in files]
-        self._append({"digest": digest}, files)
+        if job_id is not None:
+            self._left[digest] = job_id
+        self._append({"digest": digest, "job": job_id}, files)
+
+    def left(self, digest: str) -> str | None:
+        """The job of a done work that the service may still have: its try was killed before the last step."""
+        return self._left.get(digest)
+
+    def cleaned(self, digest: str) -> None:
+        """Note that its job is gone."""
+        self._left.pop(digest, None)
+        self._append({"digest": digest, "cleaned": True}, [])
 
     def _append(self, entry: dict[str, object], files: Sequence[Path]) -> None:
         names = [file.name for file in files]
