@@ -239,3 +239,26 @@ def test_a_stroke_is_kept_short_without_going_astray(script: Any) -> None:
     share = (full[:, 0] - kept[ends - 1, 0]) / (kept[ends, 0] - kept[ends - 1, 0])
     off = kept[ends - 1, 1] + share * (kept[ends, 1] - kept[ends - 1, 1]) - full[:, 1]
     assert np.abs(off).max() < 0.5
+
+
+def test_of_four_outlines_three_are_offered_the_one_in_use_and_the_largest_among_them(script: Any) -> None:
+    offered = script(
+        "previews.js",
+        """
+        const prompt = { points: [[1, 1]], labels: [1], box: null };
+        const key = JSON.stringify([prompt.points, prompt.labels, prompt.box]);
+        const [areas, scores] = [[24458, 70327, 78342, 93465], [0.22, 0.32, 0.35, 0.34]];
+        const candidates = areas.map((area, index) => ({ area, score: scores[index] }));
+        const p = new m.Previews(null);
+        return candidates.map((used) => {
+          p.answers.set(key, { ...used, candidates });
+          return p.candidatesOf(prompt).map(({ area }) => area);
+        });
+        """,
+    )
+    assert offered == [
+        [24458, 78342, 93465],
+        [24458, 70327, 93465],
+        [24458, 78342, 93465],
+        [24458, 78342, 93465],
+    ]

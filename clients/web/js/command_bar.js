@@ -64,7 +64,7 @@ export class CommandBar {
   /** @param {string} screen */
   render(screen) {
     const { objects } = this.selection;
-    const example = screen === 'results' ? 'download everything' : !objects.length ? 'cut out the left one' : objects.length === 1 ? 'remove it' : 'remove the left one';
+    const example = screen === 'results' ? 'download all' : !objects.length ? 'cut out the left one' : objects.length === 1 ? 'remove it' : 'remove the left one';
     const placeholder = `Try “${example}”`;
     if (this.field.placeholder !== placeholder) this.field.placeholder = placeholder;
   }

@@ -108,7 +108,7 @@ export class Previews extends EventTarget {
 
   /**
    * @param {SelectedObject} object
-   * @returns {Candidate[]} from small to large; empty where there is nothing to choose from
+   * @returns {Candidate[]} at most three, from small to large; empty where there is nothing to choose from
    */
   candidatesOf(object) {
     const answer = this.answers.get(keyOf(object));
@@ -119,7 +119,13 @@ export class Previews extends EventTarget {
       const twin = distinct.some(({ area }) => Math.abs(area - candidate.area) < SAME_AREA * area);
       if (!twin && candidate.area >= SMALLEST_AREA_PX) distinct.push(candidate);
     }
-    return distinct.length > 1 ? distinct.sort((a, b) => a.area - b.area) : [];
+    if (distinct.length < 2) return [];
+    distinct.sort((a, b) => a.area - b.area);
+    if (distinct.length <= 3) return distinct;
+    // The smallest, the largest, and between them the one in use, else the best.
+    const between = distinct.slice(1, -1);
+    const best = between.reduce((one, other) => (other.score > one.score ? other : one));
+    return [distinct[0], between.includes(answer) ? answer : best, distinct[distinct.length - 1]];
   }
 
   /** @param {SelectedObject} object */

@@ -86,7 +86,7 @@ export class Toolbar extends EventTarget {
     const nearest = [...candidates.keys()].sort((a, b) => distance(a) - distance(b))[0];
     const chosen = current.choice ?? nearest;
     const names = candidates.length === 2 ? [SIZE_NAMES[0], SIZE_NAMES[2]] : SIZE_NAMES;
-    const buttons = candidates.slice(0, 3).map((_, index) =>
+    const buttons = candidates.map((_, index) =>
       make(
         'button',
         {
