@@ -224,3 +224,20 @@ def test_errors_survive_pickling() -> None:
     ):
         again = pickle.loads(pickle.dumps(error))
         assert str(again) == str(error) and type(again) is type(error)
+
+
+def test_who_did_not_answer_is_named() -> None:
+    with tapcut_client.Client("http://127.0.0.1:1", retry=tapcut_client.RetryPolicy(tries=1)) as nobody:
+        for call in (nobody.health, lambda: nobody.status(JOB)):
+            with pytest.raises(
+                tapcut_client.ConnectionFailed, match=r"no answer from http://127\.0\.0\.1:1: "
+            ):
+                call()
+
+
+def test_points_that_are_no_pairs_are_told_before_anything_is_sent() -> None:
+    with (
+        tapcut_client.Client("http://127.0.0.1:1") as nobody,
+        pytest.raises(tapcut_client.TapcutError, match=r"250 is not a point: .* \[\(250, 300\)\]"),
+    ):
+        nobody.remove("photo.jpg", (250, 300))  # type: ignore[arg-type]

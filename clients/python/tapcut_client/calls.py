@@ -75,8 +75,15 @@ def objects_of(
     """Taps (one object each) or whole prompts.
 
     Raises:
-        TapcutError: none, or both, are given.
+        TapcutError: none, or both, are given; or the points are no pairs.
     """
     if (points is None) == (objects is None):
         raise TapcutError("give either points (one tap an object) or objects")
+    for point in points if points is not None else ():
+        try:
+            _x, _y = point
+        except (TypeError, ValueError) as error:
+            raise TapcutError(
+                f"{point!r} is not a point: points are a list of pairs, as in [(250, 300)]"
+            ) from error
     return [ObjectPrompt([point]) for point in points] if points is not None else list(objects or ())

@@ -13,11 +13,11 @@ from typing import Any
 
 import httpx
 
-from tapcut_client.errors import ConnectionFailed, JobFailed, NotFound, WaitTimeout, error_of
+from tapcut_client.errors import JobFailed, NotFound, WaitTimeout, error_of
 from tapcut_client.events import EventParser
 from tapcut_client.models import Box, ObjectPrompt, Point, Preview, Status, Upload
 from tapcut_client.pictures import CountedFile, Picture, Progress
-from tapcut_client.retry import RetryPolicy, with_retries
+from tapcut_client.retry import RetryPolicy, connection_failed, with_retries
 from tapcut_client.steps import Operation, Pause, Reply, Send
 
 POLL_S = 1.0
@@ -118,7 +118,7 @@ def health() -> Operation[dict[str, Any]]:
     try:
         reply: Reply = yield Send("GET", "/health")
     except httpx.TransportError as error:
-        raise ConnectionFailed(f"{type(error).__name__}: {error}") from error
+        raise connection_failed(error) from error
     if reply.status not in (200, 503):
         raise error_of(reply)
     found: dict[str, Any] = json.loads(reply.body)

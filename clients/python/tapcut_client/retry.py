@@ -66,9 +66,7 @@ def with_retries(
         try:
             reply: Reply = yield make()
         except httpx.TransportError as error:
-            problem = ConnectionFailed(
-                f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-            )
+            problem = connection_failed(error)
             problem.__cause__ = error
         else:
             if reply.status < 400:
@@ -83,3 +81,13 @@ def with_retries(
         if policy.on_wait is not None:
             policy.on_wait(pause_s, problem)
         yield Pause(pause_s)
+
+
+def connection_failed(error: httpx.TransportError) -> ConnectionFailed:
+    """The client's own error for one of httpx, with the address that did not answer."""
+    said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    try:
+        url = error.request.url
+    except RuntimeError:  # raised before there was a request
+        return ConnectionFailed(said)
+    return ConnectionFailed(f"no answer from {url.scheme}://{url.netloc.decode()}: {said}")

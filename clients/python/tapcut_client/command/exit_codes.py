@@ -49,8 +49,9 @@ def exit_codes(url: str) -> Iterator[None]:
 
 def _sentence(cause: BaseException, url: str) -> str:
     if isinstance(cause, ConnectionFailed):
+        said = cause.__cause__ or cause
         return (
-            f"no service at {url} ({cause}): start one there (`tapcut serve`, or `make serve` in a "
+            f"no service at {url} ({said}): start one there (`tapcut serve`, or `make serve` in a "
             "checkout), or name another by --url or TAPCUT_URL"
         )
     if isinstance(cause, Unauthorized):
