@@ -188,7 +188,7 @@ def test_an_object_that_is_erased_wholly_cannot_be_cut_out(desktop: Editor, pict
         desktop.page.keyboard.press("]")
     desktop.press("tool-erase")
     drag(desktop, (320, 120), (360, 120))
-    expect(desktop.page.locator("#hint")).to_contain_text("Nothing is left of object 1")
+    expect(desktop.page.locator("#hint")).to_contain_text("Nothing is left of Object 1")
     expect(desktop.page.locator("#cut-out")).to_be_disabled()
     desktop.page.keyboard.press("Control+z")
     expect(desktop.page.locator("#cut-out")).to_be_enabled()

@@ -136,7 +136,7 @@ def test_a_picture_is_opened_cleaned_and_downloaded_by_keyboard_alone(
         raise AssertionError(f"{selector} is not reached by Tab")
 
     desktop.visit()
-    desktop.expect_screen("empty")
+    expect(desktop.page.locator("#models")).to_be_visible()  # the page's modules run
     tab_to("#choose")
     with desktop.page.expect_file_chooser() as chooser:
         keyboard.press("Enter")
@@ -171,6 +171,7 @@ def test_a_result_is_copied_as_a_picture(desktop: Editor, picture: Path) -> None
     copied = desktop.page.wait_for_function(
         """async () => {
             const [item] = await navigator.clipboard.read();
+            if (!item?.types.includes('image/png')) return null; // not copied yet
             const picture = await createImageBitmap(await item.getType('image/png'));
             return [picture.width, picture.height];
         }"""
