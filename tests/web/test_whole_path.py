@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 import zipfile
 from pathlib import Path
 
@@ -168,14 +169,16 @@ def test_a_result_is_copied_as_a_picture(desktop: Editor, picture: Path) -> None
     desktop.press("cut-out")
     desktop.expect_screen("results")
     desktop.page.get_by_role("button", name="Copy: Object 1").click()
-    copied = desktop.page.wait_for_function(
-        """async () => {
-            const [item] = await navigator.clipboard.read();
-            if (!item?.types.includes('image/png')) return null; // not copied yet
-            const picture = await createImageBitmap(await item.getType('image/png'));
-            return [picture.width, picture.height];
-        }"""
-    ).json_value()
+    copied, deadline = None, time.monotonic() + 30
+    while copied is None and time.monotonic() < deadline:
+        copied = desktop.page.evaluate(
+            """async () => {
+                const [item] = await navigator.clipboard.read();
+                if (!item?.types.includes('image/png')) return null; // not copied yet
+                const picture = await createImageBitmap(await item.getType('image/png'));
+                return [picture.width, picture.height];
+            }"""
+        )
     shown = desktop.page.locator("#cutouts img").evaluate(
         "image => [image.naturalWidth, image.naturalHeight]"
     )
