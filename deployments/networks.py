@@ -96,7 +96,10 @@ def load_encoder(settings: Settings) -> LoadedEncoder:
     def loss(exact: PictureEncoder, fast: PictureEncoder) -> float:
         decoder = MobileSamDecoder.from_tensors(checkpoint.tensors, checkpoint.metadata)
         return 1 - mask_iou(
-            exact, fast, PromptDecoder(TorchRuntime(decoder.eval(), "cpu", bf16=False, threads=0), side), side
+            exact,
+            fast,
+            PromptDecoder(TorchRuntime(decoder.eval(), "cpu", precision=Precision.FP32, threads=0), side),
+            side,
         )
 
     encoder, run = load_in_best_precision(

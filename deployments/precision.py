@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from engine.precision_guard import processor_name
-from engine.runtime import Runtime
+from engine.runtime import Runtime, runs_on_gpu
 from engine.types import Precision
 from settings import Settings
 
@@ -43,6 +43,8 @@ def load_in_best_precision(
     """
     if settings.precision is not Precision.AUTO:
         return build(settings.precision)
+    if runs_on_gpu(settings.device):
+        return build(Precision.FP32)  # bf16 has not been tried on one
     processor = processor_name()
     if processor is None:
         return build(Precision.FP32)
@@ -51,10 +53,12 @@ def load_in_best_precision(
     verdict = settings.cache_dir / "precision" / f"{key}.json"
     known = _read(verdict)
     if known is not None:
-        return build(known)
+        found = build(known)
+        # What was tried is OpenVINO's bf16; torch, which stands in where OpenVINO fails, has its own.
+        return found if found[1].backend == "openvino" else build(Precision.FP32)
     exact = build(Precision.FP32)
     if exact[1].backend != "openvino":
-        return exact  # on a GPU, or without OpenVINO, bf16 has not been tried yet
+        return exact
     fast = build(Precision.BF16)
     lost = loss(exact[0], fast[0])
     chosen = Precision.BF16 if lost <= most_loss else Precision.FP32

@@ -38,7 +38,7 @@ class RuntimeOptions:
 
     `name` and `weights_digest` (of the checkpoint file) identify the network in `cache_dir`, where
     converted networks are kept for the next start; None keeps nothing. `threads` is per network on
-    a CPU, 0 = all cores. `precision` AUTO is fp32 here: whether bf16 loses anything is for the caller to try.
+    a CPU, 0 = all cores. `precision` is FP32 or BF16: what AUTO is, is for the caller to try.
     """
 
     name: str
@@ -92,10 +92,9 @@ def build_runtime(
     module = module.eval().requires_grad_(False)
     if len(example_inputs) != len(dynamic_axes):
         raise ValueError("one tuple of dynamic axes is needed for each input")
-    sees_gpu = torch.cuda.is_available()
-    if options.device is Device.CUDA and not sees_gpu:
+    on_gpu = runs_on_gpu(options.device)
+    if on_gpu and not torch.cuda.is_available():
         raise ExecutionError("torch sees no CUDA device here; set the device to cpu or auto")
-    on_gpu = options.device is Device.CUDA or (options.device is Device.AUTO and sees_gpu)
     if on_gpu and options.backend is Backend.OPENVINO:
         raise ExecutionError("OpenVINO runs on the CPU only; set the device to cpu or the backend to torch")
     if not on_gpu and options.backend is not Backend.TORCH:
@@ -107,7 +106,7 @@ def build_runtime(
             return build_openvino_runtime(
                 Source(module, example_inputs, dynamic_axes, options.name, options.weights_digest),
                 cache_dir=options.cache_dir,
-                bf16=options.precision is Precision.BF16,
+                precision=options.precision,
                 threads=options.threads,
             )
         except (ImportError, ExecutionError) as error:
@@ -115,4 +114,9 @@ def build_runtime(
                 raise ExecutionError(f"OpenVINO cannot run {options.name}: {error}") from error
             log.warning("OpenVINO cannot run %s (%s); running it in torch, slower", options.name, error)
     device = "cuda" if on_gpu else "cpu"
-    return TorchRuntime(module, device, bf16=options.precision is Precision.BF16, threads=options.threads)
+    return TorchRuntime(module, device, precision=options.precision, threads=options.threads)
+
+
+def runs_on_gpu(device: Device) -> bool:
+    """Whether a network for `device` goes to a GPU here; CUDA does also where there is none, and fails."""
+    return device is Device.CUDA or (device is Device.AUTO and torch.cuda.is_available())

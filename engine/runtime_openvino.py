@@ -55,18 +55,17 @@ class OpenVinoRuntime:
 
 
 def build_openvino_runtime(
-    source: Source, *, cache_dir: Path | None, bf16: bool, threads: int
+    source: Source, *, cache_dir: Path | None, precision: Precision, threads: int
 ) -> OpenVinoRuntime:
     """See `engine.runtime.build_runtime`.
 
     Raises:
         ExecutionError: OpenVINO cannot convert or compile the network, or answers otherwise than torch.
     """
-    precision = Precision.BF16 if bf16 else Precision.FP32
     settings: dict[str, Any] = {
         "PERFORMANCE_HINT": "LATENCY",
         # Unless told, OpenVINO computes in bf16 wherever the CPU can.
-        "INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32",
+        "INFERENCE_PRECISION_HINT": "bf16" if precision is Precision.BF16 else "f32",
         # The replicas of one machine would all be pinned to its first cores.
         "ENABLE_CPU_PINNING": False,
     }

@@ -18,19 +18,18 @@ log = logging.getLogger(__name__)
 class TorchRuntime:
     """A module called eagerly; stateless, so concurrent callers do not meet.
 
-    `bf16` computes in bfloat16 where autocast allows it. `threads` sets torch's threads for the
+    BF16 is bfloat16 where autocast allows it. `threads` sets torch's threads for the
     whole process, 0 leaves them. A batch that the card has no room for is done in halves.
     """
 
     backend = "torch"
 
-    def __init__(self, module: torch.nn.Module, device: str, *, bf16: bool, threads: int) -> None:
+    def __init__(self, module: torch.nn.Module, device: str, *, precision: Precision, threads: int) -> None:
         if device == "cpu" and threads:
             torch.set_num_threads(threads)
         self.device = device
         self._module = module.to(device)
-        self._bf16 = bf16
-        self.precision = Precision.BF16 if bf16 else Precision.FP32
+        self.precision = precision
 
     def __call__(self, *inputs: NDArray[Any]) -> tuple[NDArray[Any], ...]:
         """See `engine.runtime.Runtime`.
@@ -54,7 +53,10 @@ class TorchRuntime:
         return tuple(np.concatenate(parts) for parts in zip(*halves, strict=True))
 
     def _run(self, *inputs: NDArray[Any]) -> tuple[NDArray[Any], ...]:
-        with torch.inference_mode(), torch.autocast(self.device, torch.bfloat16, enabled=self._bf16):
+        with (
+            torch.inference_mode(),
+            torch.autocast(self.device, torch.bfloat16, enabled=self.precision is Precision.BF16),
+        ):
             answer = self._module(*(_as_tensor(array).to(self.device) for array in inputs))
             outputs = answer if isinstance(answer, tuple) else (answer,)
             return tuple(_as_array(tensor) for tensor in outputs)

@@ -84,6 +84,23 @@ def test_without_openvino_nothing_is_tried(tmp_path: Path) -> None:
     assert build.built == [Precision.FP32]
 
 
+@pytest.mark.usefixtures("with_bf16")
+def test_what_openvino_bears_is_not_taken_for_torchs(tmp_path: Path) -> None:
+    assert choose(tmp_path, Builder(), 0.0) is Precision.BF16
+    assert choose(tmp_path, Builder(Backend.TORCH), 0.0) is Precision.FP32
+
+
+@pytest.mark.usefixtures("with_bf16")
+def test_what_a_processor_bears_is_not_taken_for_a_gpus(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert choose(tmp_path, Builder(), 0.0) is Precision.BF16
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    build = Builder()
+    assert choose(tmp_path, build, 0.0) is Precision.FP32
+    assert build.built == [Precision.FP32]
+
+
 def test_a_processor_without_bf16_stays_in_fp32(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choice, "processor_name", lambda: None)
     build = Builder()

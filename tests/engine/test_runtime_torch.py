@@ -9,6 +9,7 @@ import torch
 from deployments.stage_errors import judge
 from engine.errors import GpuOutOfMemoryError
 from engine.runtime_torch import TorchRuntime
+from engine.types import Precision
 
 
 class Crowded(torch.nn.Module):
@@ -27,7 +28,7 @@ class Crowded(torch.nn.Module):
 
 def runtime(most: int) -> tuple[TorchRuntime, Crowded]:
     module = Crowded(most)
-    return TorchRuntime(module, "cpu", bf16=False, threads=0), module
+    return TorchRuntime(module, "cpu", precision=Precision.FP32, threads=0), module
 
 
 @pytest.mark.parametrize("most", [1, 2, 3, 7])
