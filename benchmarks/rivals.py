@@ -8,16 +8,14 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 import psutil
 
-from trials.service import ROOT, free_port, running_service
+from trials.service import ROOT, free_port, running_service, wait_until_healthy
 
 START_S = 300.0
 LARGEST_SIDE = 4096
@@ -58,7 +56,7 @@ def plain_server(checkpoints: Checkpoints, max_image_size: int = 1024) -> Iterat
             started = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=out)
         try:
             url = f"http://127.0.0.1:{port}"
-            _wait(url, started, log)
+            wait_until_healthy(url, started, log, START_S)
             yield Rival("plain server", url, psutil.Process(started.pid))
         finally:
             started.kill()
@@ -77,16 +75,3 @@ def service(checkpoints: Checkpoints, settings: Mapping[str, str]) -> Iterator[R
     }
     with running_service(chosen) as running:
         yield Rival("tapcut", running.url, running.process, running.work_dir / ".embeddings")
-
-
-def _wait(url: str, started: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + START_S
-    while True:
-        if started.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError(f"the plain server does not start:\n{log.read_text()}")
-        try:
-            if httpx.get(f"{url}/health", timeout=5).status_code == 200:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.2)

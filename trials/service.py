@@ -103,7 +103,7 @@ def running_service(settings: Mapping[str, str], config: Path | None = None) -> 
         started = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
     url, process = f"http://127.0.0.1:{port}", psutil.Process(started.pid)
     try:
-        _wait_until_ready(url, started, log_path)
+        wait_until_healthy(url, started, log_path)
         yield Service(url, Path(environment["WORK_DIR"]), process, log_path)
     finally:
         family = [process, *process.children(recursive=True)] if started.poll() is None else []
@@ -117,16 +117,23 @@ def running_service(settings: Mapping[str, str], config: Path | None = None) -> 
     assert started.returncode == 0 and not names, f"Ctrl-C left {names}, exit code {started.returncode}"
 
 
-def _wait_until_ready(url: str, started: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + START_S
+def wait_until_healthy(
+    url: str, started: subprocess.Popen[bytes], log: Path, within_s: float = START_S
+) -> None:
+    """Wait until the server that was `started` answers `/health` with 200.
+
+    Raises:
+        RuntimeError: it ended, or took too long; with its log.
+    """
+    deadline = time.monotonic() + within_s
     while True:
         if started.poll() is not None:
-            raise RuntimeError(f"the service ended with {started.returncode}:\n{log.read_text()}")
+            raise RuntimeError(f"the server at {url} ended with {started.returncode}:\n{log.read_text()}")
         try:
             if httpx.get(f"{url}/health", timeout=5).status_code == 200:
                 return
         except httpx.TransportError:
             pass
         if time.monotonic() > deadline:
-            raise RuntimeError(f"the service is not ready after {START_S:g} s:\n{log.read_text()}")
+            raise RuntimeError(f"the server at {url} is not ready after {within_s:g} s:\n{log.read_text()}")
         time.sleep(0.2)

@@ -110,6 +110,35 @@ class Editor:
                     return
         raise AssertionError(f"#{button} takes no taps")
 
+    def fingers(self) -> Callable[..., None]:
+        """A function that sends a touch event with the fingers' places, CSS pixels: any number at once."""
+        session = self.page.context.new_cdp_session(self.page)
+
+        def touch(kind: str, *places: tuple[float, float]) -> None:
+            points = [{"x": x, "y": y, "id": finger} for finger, (x, y) in enumerate(places)]
+            session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+        return touch
+
+    def spread_two_fingers(self, touch: Callable[..., None]) -> None:
+        """Two fingers around the disc, moved to three times their distance: nothing is selected by it."""
+        x, y = self.on_screen(DISC)
+        touch("touchStart", (x - 20, y))
+        touch("touchStart", (x - 20, y), (x + 20, y))
+        touch("touchMove", (x - 60, y), (x + 60, y))
+        touch("touchEnd")
+        expect(self.page.locator("#zoom-fit")).to_have_text("300%")
+        self.expect_objects(0)
+
+    def mark_both(self, picture: Path) -> None:
+        """Mark the disc on the left and the square on the right, as objects 1 and 2."""
+        self.open(picture)
+        self.tap(DISC)
+        self.expect_objects(1)
+        self.press("another")
+        self.tap(SQUARE)
+        self.expect_objects(2)
+
     def expect_objects(self, count: int) -> None:
         """So many objects are listed, each with its mask found."""
         rows = self.page.locator("#objects > li[data-id]")

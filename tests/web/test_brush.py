@@ -140,19 +140,8 @@ def test_shift_turns_the_brush_round_and_its_circle_shows_its_size(desktop: Edit
 def test_one_finger_paints_and_two_still_zoom(phone: Editor, picture: Path) -> None:
     phone.open(picture)
     phone.press("tool-paint")
-    fingers = phone.page.context.new_cdp_session(phone.page)
-
-    def touch(kind: str, *places: tuple[float, float]) -> None:
-        points = [{"x": x, "y": y, "id": finger} for finger, (x, y) in enumerate(places)]
-        fingers.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
-
-    x, y = phone.on_screen(DISC)
-    touch("touchStart", (x - 20, y))
-    touch("touchStart", (x - 20, y), (x + 20, y))
-    touch("touchMove", (x - 60, y), (x + 60, y))
-    touch("touchEnd")
-    expect(phone.page.locator("#zoom-fit")).to_have_text("300%")
-    phone.expect_objects(0)
+    touch = phone.fingers()
+    phone.spread_two_fingers(touch)
 
     start, end = phone.on_screen((DISC[0] - 15, DISC[1])), phone.on_screen((DISC[0] + 15, DISC[1]))
     touch("touchStart", start)

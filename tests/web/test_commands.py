@@ -41,16 +41,6 @@ def answer_with_squares(editor: Editor) -> None:
     editor.page.route("**/preview", answer)
 
 
-def mark_both(editor: Editor, picture: Path) -> None:
-    """Mark the disc on the left and the square on the right, as objects 1 and 2."""
-    editor.open(picture)
-    editor.tap(DISC)
-    editor.expect_objects(1)
-    editor.press("another")
-    editor.tap(SQUARE)
-    editor.expect_objects(2)
-
-
 def command(editor: Editor, words: str) -> None:
     field = editor.page.locator("#command-text")
     field.fill(words)
@@ -76,7 +66,7 @@ def near(a: list[int], b: tuple[int, int]) -> bool:
 
 
 def test_a_typed_command_removes_the_left_one_of_two(editor: Editor, picture: Path, tmp_path: Path) -> None:
-    mark_both(editor, picture)
+    editor.mark_both(picture)
     field = editor.page.locator("#command-text")
     field.fill("please remove the person on the left")
     expect(editor.page.locator("#foreseen")).to_have_text("Remove Object 1, on the left")
@@ -97,7 +87,7 @@ def test_a_typed_command_removes_the_left_one_of_two(editor: Editor, picture: Pa
 def test_cutting_out_asks_for_no_inpainting_and_removing_too_for_the_same_object(
     desktop: Editor, picture: Path
 ) -> None:
-    mark_both(desktop, picture)
+    desktop.mark_both(picture)
     with desktop.page.expect_request("**/segment*") as sent:
         command(desktop, "cut out object two")
     assert sent.value.post_data_json["outputs"] == ["cropped"]
@@ -119,7 +109,7 @@ def test_words_that_are_not_understood_do_nothing_and_say_what_would_be(
     desktop: Editor, picture: Path
 ) -> None:
     answer_with_squares(desktop)
-    mark_both(desktop, picture)
+    desktop.mark_both(picture)
     asked: list[str] = []
     desktop.page.on("request", lambda request: asked.append(request.url))
     for words, said in {
@@ -160,7 +150,7 @@ def test_a_place_without_an_object_is_tapped_and_confirmed_first(editor: Editor,
 def test_a_name_is_given_kept_over_a_reload_undone_and_used_for_the_file(
     desktop: Editor, picture: Path, tmp_path: Path
 ) -> None:
-    mark_both(desktop, picture)
+    desktop.mark_both(picture)
     keyboard = desktop.page.keyboard
     desktop.page.locator("#objects .object-name").first.dblclick()
     keyboard.type("Cat: big/fat")
@@ -191,7 +181,7 @@ def test_a_name_is_given_kept_over_a_reload_undone_and_used_for_the_file(
 
 def test_one_of_two_is_worked_on_alone_by_its_own_button(editor: Editor, picture: Path) -> None:
     answer_with_squares(editor)
-    mark_both(editor, picture)
+    editor.mark_both(picture)
     expect(editor.page.locator("#remove")).to_have_text("Remove all 2")
     if editor.touch:
         editor.page.locator("#objects li[data-current] [data-does=edit]").tap()
@@ -208,7 +198,7 @@ def test_one_of_two_is_worked_on_alone_by_its_own_button(editor: Editor, picture
 
 def test_keys_alone_name_an_object_and_give_a_command(desktop: Editor, picture: Path) -> None:
     answer_with_squares(desktop)
-    mark_both(desktop, picture)
+    desktop.mark_both(picture)
     keyboard = desktop.page.keyboard
     keyboard.press("F2")
     keyboard.type("n+0-")  # keys that do something else outside a field
@@ -249,7 +239,7 @@ def listening(desktop: Editor, picture: Path) -> Editor:
     """Two objects are marked, the microphone was pressed, and the stub listens."""
     desktop.page.add_init_script(SPEECH_STUB)
     answer_with_squares(desktop)
-    mark_both(desktop, picture)
+    desktop.mark_both(picture)
     desktop.press("speak")
     expect(desktop.page.locator("#speak")).to_have_attribute("aria-pressed", "true")
     return desktop

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Route, expect
 from settings import Settings, read_settings
 from storage.redis_server import start_redis
 from tests.web.conftest import DESKTOP
-from tests.web.editor import DISC, SQUARE, Editor
+from tests.web.editor import DISC, Editor
 from tests.web.keyed_service import KeyedService
 
 
@@ -146,12 +146,7 @@ def test_a_proxy_that_answers_while_the_server_starts_is_not_taken_for_it(
 def test_a_run_is_cancelled_and_its_selection_kept(
     editor: Editor, restarting: Restarting, picture: Path
 ) -> None:
-    editor.open(picture)
-    editor.tap(DISC)
-    editor.expect_objects(1)
-    editor.press("another")
-    editor.tap(SQUARE)
-    editor.expect_objects(2)
+    editor.mark_both(picture)
     job_id = editor.job_id()
     editor.press("remove")
     expect(editor.page.locator("#progress-text")).to_contain_text("Next in the queue")

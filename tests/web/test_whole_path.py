@@ -36,12 +36,7 @@ def test_removing_a_tapped_object_gives_the_picture_without_it(
 def test_cutting_out_two_objects_gives_both_and_a_zip_of_all(
     phone: Editor, picture: Path, tmp_path: Path
 ) -> None:
-    phone.open(picture)
-    phone.tap(DISC)
-    phone.expect_objects(1)
-    phone.press("another")
-    phone.tap(SQUARE)
-    phone.expect_objects(2)
+    phone.mark_both(picture)
     phone.press("cut-out")
     phone.expect_screen("results")
 
@@ -81,19 +76,8 @@ def test_a_point_is_sent_in_pixels_of_the_original_whatever_the_zoom(desktop: Ed
 
 def test_two_fingers_zoom_and_select_nothing(phone: Editor, picture: Path) -> None:
     phone.open(picture)
-    fingers = phone.page.context.new_cdp_session(phone.page)
-
-    def touch(kind: str, *places: tuple[float, float]) -> None:
-        points = [{"x": x, "y": y, "id": finger} for finger, (x, y) in enumerate(places)]
-        fingers.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
-
     x, y = phone.on_screen(DISC)
-    touch("touchStart", (x - 20, y))
-    touch("touchStart", (x - 20, y), (x + 20, y))
-    touch("touchMove", (x - 60, y), (x + 60, y))
-    touch("touchEnd")
-    expect(phone.page.locator("#zoom-fit")).to_have_text("300%")
-    phone.expect_objects(0)
+    phone.spread_two_fingers(phone.fingers())
     assert np.abs(np.array(phone.on_screen(DISC)) - (x, y)).max() < 2
 
 
