@@ -99,7 +99,7 @@ def measure_users(ours: Rival, users: Sequence[int], side: int, say: Say) -> Sec
     for count in users:
         customers = [Customer(ours.url, USUAL_POLL_S) for _ in range(count)]
         ids = [customer.upload(next(Photos(side).draw())[0]) for customer in customers]
-        time.sleep(2 + 0.5 * count)  # embeddings beyond the first few are computed by the jobs
+        time.sleep(2 + 0.5 * count)  # the embeddings are computed meanwhile
         started_at = time.time()
         with ThreadPoolExecutor(count) as pool:
             futures = [

@@ -18,6 +18,7 @@ from ray import serve
 from ray.serve.exceptions import BackPressureError
 from ray.serve.handle import DeploymentHandle
 
+from deployments.encoding_ahead import EncodingAhead
 from deployments.http.api import create_api
 from deployments.http.places import Places
 from deployments.http.problems import StageUnavailableError
@@ -35,7 +36,6 @@ from storage.shared_folder import SharedFolder
 log = logging.getLogger("ray.serve")
 
 STAGE_TIMEOUT_S = 60.0  # of a call that a client waits for; the longest is a first preview on a slow CPU
-AHEAD_AT_ONCE = 4  # embeddings computed before anybody asks; more of them would keep jobs from the encoder
 INTAKE_FULL_S = 0.5  # uploads are refused unread for so long after one was refused by a full intake
 PREVIEWS_AT_ONCE = 32  # of one ingress replica; more would only wait longer for the same networks
 HEALTH_TIMEOUT_S = 2.0
@@ -70,7 +70,7 @@ class Ingress:
         self._refiner, self._inpainter = refiner, inpainter
         self._previews = Places(PREVIEWS_AT_ONCE, "previews")
         self._intake_full_until = 0.0
-        self._ahead: set[asyncio.Task[None]] = set()
+        self._ahead = EncodingAhead(lambda picture: encoder.encode_ahead.remote(picture))
         self._networks: dict[str, NetworkHealth] = {}
         self._networks_at = 0.0
 
@@ -102,20 +102,7 @@ class Ingress:
 
     def encode_ahead(self, picture: PictureRef) -> None:
         """See `Backend`."""
-        if len(self._ahead) >= AHEAD_AT_ONCE:
-            return  # nothing is lost: the first tap computes it
-        task = asyncio.create_task(self._encode_ahead(picture))
-        self._ahead.add(task)
-        task.add_done_callback(self._ahead.discard)
-
-    async def _encode_ahead(self, picture: PictureRef) -> None:
-        try:
-            await self._encoder.encode_ahead.remote(picture)
-        except Exception as error:
-            # Nothing is lost: the first tap computes it.
-            log.warning(
-                "embedding not computed ahead: %s", judge(error).cause, extra={"tapcut_job": picture.job_id}
-            )
+        self._ahead.want(picture)
 
     async def preview(self, picture: PictureRef, prompt: ObjectPrompt) -> Outline:
         """See `Backend`."""

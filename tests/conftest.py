@@ -7,13 +7,13 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from trials.service import Service, running_service
+from trials.service import LaunchedService, running_service
 
 WEBHOOK_SECRET = "whsec_c2VjcmV0IG9mIHRoZSB0ZXN0cyBmb3Igd2ViaG9va3M="
 
 
 @pytest.fixture(scope="session")
-def service() -> Iterator[Service]:
+def service() -> Iterator[LaunchedService]:
     settings = {
         "LEASE_S": "2",
         "MAX_UPLOAD_MB": "2",
@@ -31,7 +31,7 @@ def service() -> Iterator[Service]:
 
 
 @pytest.fixture(scope="session")
-def service_url(service: Service) -> str:
+def service_url(service: LaunchedService) -> str:
     return service.url
 
 

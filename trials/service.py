@@ -29,7 +29,7 @@ START_S, STOP_S = 240.0, 60.0
 STAGES = ("PhotoIntake", "ImageEncoder", "PromptDecoder", "MaskRefiner", "LamaInpainter", "ResultComposer")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Service:
     """A running service and where it keeps its things. `process` is the launcher's."""
 
@@ -74,11 +74,76 @@ def free_port() -> int:
     raise RuntimeError("no free port between 8600 and 8900")
 
 
-@contextmanager
-def running_service(settings: Mapping[str, str], config: Path | None = None) -> Iterator[Service]:
-    """A service with `settings` (by name, over the defaults below), ended and checked with the context.
+class LaunchedService(Service):
+    """A service of the launcher's, which can be ended and started again where it was."""
 
-    With the PORT and the WORK_DIR of one that has ended it goes on where that one was.
+    def __init__(self, settings: Mapping[str, str], config: Path | None = None) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="tapcut-test-"))
+        port = settings.get("PORT") or str(free_port())
+        self._environment = {
+            **os.environ,
+            "WORK_DIR": str(self._folder / "jobs"),
+            # Kept between sessions: converting the networks takes longer than all else of a start.
+            "CACHE_DIR": str(CACHE),
+            "CHECKPOINT_DOWNLOAD": "false",
+            **settings,
+            "PORT": port,
+        }
+        self._command = [sys.executable, "-m", "launch", *(["--config", str(config)] if config else [])]
+        log = self._folder / "serve.log"
+        self._launcher = self._launch(log)
+        super().__init__(
+            url=f"http://127.0.0.1:{port}",
+            work_dir=Path(self._environment["WORK_DIR"]),
+            process=psutil.Process(self._launcher.pid),
+            log=log,
+        )
+
+    def _launch(self, log: Path) -> subprocess.Popen[bytes]:
+        with log.open("a") as out:
+            return subprocess.Popen(self._command, cwd=ROOT, env=self._environment, stdout=out, stderr=out)
+
+    def wait_until_ready(self) -> None:
+        """Wait until it answers.
+
+        Raises:
+            RuntimeError: it does not become ready; with its log.
+        """
+        wait_until_healthy(self.url, self._launcher, self.log)
+
+    def start_again(self) -> None:
+        """Start it where it was, after `stop`, and wait until it answers."""
+        self._launcher = self._launch(self.log)
+        self.process = psutil.Process(self._launcher.pid)
+        self.wait_until_ready()
+
+    def stop(self) -> None:
+        """End it as Ctrl-C does; nothing is done where it was stopped already.
+
+        Raises:
+            AssertionError: a process was left behind, or it ended with an error.
+        """
+        if self._launcher.returncode is not None:
+            return
+        running = self._launcher.poll() is None
+        family = [self.process, *self.process.children(recursive=True)] if running else []
+        self._launcher.send_signal(signal.SIGINT)
+        self._launcher.wait(STOP_S)
+        _, left = psutil.wait_procs(family, timeout=15)
+        names = [one.name() for one in left]
+        for one in left:
+            one.kill()
+        ended = self._launcher.returncode
+        assert ended == 0 and not names, f"Ctrl-C left {names}, exit code {ended}"
+
+    def remove_files(self) -> None:
+        """Remove what it kept in its own folder."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+@contextmanager
+def running_service(settings: Mapping[str, str], config: Path | None = None) -> Iterator[LaunchedService]:
+    """A service with `settings` (by name, over the trials' defaults), ended and checked with the context.
 
     `config`: the serve config to deploy; without it, the one that `make serve` deploys.
 
@@ -86,35 +151,15 @@ def running_service(settings: Mapping[str, str], config: Path | None = None) -> 
         RuntimeError: it does not become ready.
         AssertionError: Ctrl-C left a process behind, or it ended with an error.
     """
-    folder = Path(tempfile.mkdtemp(prefix="tapcut-test-"))
-    port = int(settings.get("PORT") or free_port())
-    environment = {
-        **os.environ,
-        "PORT": str(port),
-        "WORK_DIR": str(folder / "jobs"),
-        # Kept between sessions: converting the networks takes longer than all else of a start.
-        "CACHE_DIR": str(CACHE),
-        "CHECKPOINT_DOWNLOAD": "false",
-        **settings,
-    }
-    log_path = folder / "serve.log"
-    with log_path.open("w") as log:
-        command = [sys.executable, "-m", "launch", *(["--config", str(config)] if config else [])]
-        started = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
-    url, process = f"http://127.0.0.1:{port}", psutil.Process(started.pid)
+    service = LaunchedService(settings, config)
     try:
-        wait_until_healthy(url, started, log_path)
-        yield Service(url, Path(environment["WORK_DIR"]), process, log_path)
+        service.wait_until_ready()
+        yield service
     finally:
-        family = [process, *process.children(recursive=True)] if started.poll() is None else []
-        started.send_signal(signal.SIGINT)
-        started.wait(STOP_S)
-        _, left = psutil.wait_procs(family, timeout=15)
-        names = [one.name() for one in left]
-        for one in left:
-            one.kill()
-        shutil.rmtree(folder, ignore_errors=True)
-    assert started.returncode == 0 and not names, f"Ctrl-C left {names}, exit code {started.returncode}"
+        try:
+            service.stop()
+        finally:
+            service.remove_files()
 
 
 def wait_until_healthy(

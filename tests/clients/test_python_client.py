@@ -110,7 +110,7 @@ def test_a_full_queue_is_waited_for_as_the_service_asks(service_url: str) -> Non
 
         def one(_: int) -> str:
             job = client.upload(picture)
-            client.segment(job.job_id, [DISC] * 4)
+            client.segment(job.job_id, [DISC] * 2)
             status = client.wait(job.job_id, timeout_s=120)
             client.cleanup(job.job_id)
             return status.status
