@@ -13,6 +13,8 @@ from itertools import accumulate
 from typing import Self
 
 SECONDS_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+# Of a whole run, from its acceptance on.
+RUN_BOUNDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 900.0)
 BATCH_BOUNDS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 
 
@@ -85,3 +87,6 @@ class StoreMetrics:
     webhooks: WebhookCounts
     stage_seconds: Mapping[str, Histogram]
     batch_sizes: Mapping[str, Histogram]
+    oldest_waiting_s: float  # since the acceptance of the run that waits longest; 0 when none waits
+    wait_seconds: Histogram  # from a run's acceptance to its first attempt
+    run_seconds: Mapping[tuple[str, str], Histogram]  # from acceptance to end, by (outcome, objects)

@@ -12,7 +12,14 @@ from uuid import uuid4
 
 from storage import redis_keys
 from storage.errors import JobBusy, JobExists, JobNotFound, KeyReused, OwnerQueueFull, QueueFull
-from storage.job_metrics import BATCH_BOUNDS, SECONDS_BOUNDS, Histogram, StoreMetrics, WebhookCounts
+from storage.job_metrics import (
+    BATCH_BOUNDS,
+    RUN_BOUNDS,
+    SECONDS_BOUNDS,
+    Histogram,
+    StoreMetrics,
+    WebhookCounts,
+)
 from storage.jobs import Deleted, Enqueued, Job, JobState, Picture, Reservation, ReservationState
 from storage.redis_codec import flat, job_of, picture_text
 from storage.redis_connection import RedisConnection, translated
@@ -151,14 +158,15 @@ class RedisJobs:
     async def metrics(self) -> StoreMetrics:
         """Counts and histograms over all jobs, read together."""
         states = list(JobState)
-        with translated():
-            async with self._redis.client.pipeline(transaction=True) as pipeline:
-                for state in states:
-                    pipeline.scard(redis_keys.STATE + state)
-                pipeline.zcard(redis_keys.WAITING)
-                for name in (redis_keys.STATS, redis_keys.STAGE_SECONDS, redis_keys.BATCH_SIZES):
-                    pipeline.hgetall(name)
-                *counts, waiting, stats, seconds, batches = await pipeline.execute()
+        names = (
+            redis_keys.STATS,
+            redis_keys.STAGE_SECONDS,
+            redis_keys.BATCH_SIZES,
+            redis_keys.WAIT_SECONDS,
+            redis_keys.RUN_SECONDS,
+        )
+        counts, waiting, longest_s, hashes = await self._redis.run("counts", ",".join(states), *names)
+        stats, seconds, batches, waits, runs = (dict(zip(one[::2], one[1::2], strict=True)) for one in hashes)
         jobs = {str(state): int(count) for state, count in zip(states, counts, strict=True)}
         return StoreMetrics(
             jobs=jobs,
@@ -172,6 +180,13 @@ class RedisJobs:
             ),
             stage_seconds=_histograms(seconds, SECONDS_BOUNDS),
             batch_sizes=_histograms(batches, BATCH_BOUNDS),
+            oldest_waiting_s=float(longest_s),
+            wait_seconds=_histogram("all", waits, RUN_BOUNDS),
+            run_seconds={
+                (outcome, objects): histogram
+                for label, histogram in _histograms(runs, RUN_BOUNDS).items()
+                for outcome, objects in [label.split(" ")]
+            },
         )
 
     async def ping(self) -> int:
@@ -189,12 +204,13 @@ def _ms(seconds: float) -> int:
 
 
 def _histograms(fields: Mapping[str, str], bounds: tuple[float, ...]) -> dict[str, Histogram]:
-    stages = {field.rpartition("|")[0] for field in fields}
-    return {
-        stage: Histogram(
-            bounds=bounds,
-            counts=tuple(int(float(fields.get(f"{stage}|{i}", 0))) for i in range(len(bounds) + 1)),
-            sum=float(fields.get(f"{stage}|sum", 0.0)),
-        )
-        for stage in sorted(stages)
-    }
+    labels = sorted({field.rpartition("|")[0] for field in fields})
+    return {label: _histogram(label, fields, bounds) for label in labels}
+
+
+def _histogram(label: str, fields: Mapping[str, str], bounds: tuple[float, ...]) -> Histogram:
+    return Histogram(
+        bounds=bounds,
+        counts=tuple(int(float(fields.get(f"{label}|{i}", 0))) for i in range(len(bounds) + 1)),
+        sum=float(fields.get(f"{label}|sum", 0.0)),
+    )

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from hashlib import sha256
 
+from storage.job_metrics import RUN_BOUNDS
+
 PREFIX = "tapcut:"
 
 JOB = PREFIX + "job:"  # + job id: hash, the job
@@ -31,6 +33,8 @@ DEAD_WEBHOOKS = PREFIX + "deadwebhooks"  # stream of webhooks that were given up
 STATS = PREFIX + "stats"  # hash of counters
 STAGE_SECONDS = PREFIX + "stats:seconds"  # hash "stage|bucket" -> count, "stage|sum"
 BATCH_SIZES = PREFIX + "stats:batches"  # likewise
+WAIT_SECONDS = PREFIX + "stats:waits"  # hash "all|bucket" -> count, "all|sum"
+RUN_SECONDS = PREFIX + "stats:runs"  # likewise "outcome objects|bucket"
 EVENTS = PREFIX + "events:"  # + job id: channel
 SWEEP = PREFIX + "sweep"  # string: token of the one that sweeps
 RATE = PREFIX + "rate:"  # + owner: string, when the tenant's allowance is whole again, microseconds
@@ -74,9 +78,13 @@ def lua_table() -> str:
         "webhooks": WEBHOOKS,
         "dead_webhooks": DEAD_WEBHOOKS,
         "stats": STATS,
+        "wait_seconds": WAIT_SECONDS,
+        "run_seconds": RUN_SECONDS,
         "events": EVENTS,
         "group": GROUP,
         "given_back": GIVEN_BACK,
     }
     pairs = ", ".join(f"{name} = '{value}'" for name, value in names.items())
-    return f"local K = {{{pairs}, backstop_s = {BACKSTOP_S}, dead_kept = {DEAD_KEPT}}}\n"
+    bounds = ", ".join(f"{bound:g}" for bound in RUN_BOUNDS)
+    numbers = f"backstop_s = {BACKSTOP_S}, dead_kept = {DEAD_KEPT}, run_bounds = {{{bounds}}}"
+    return f"local K = {{{pairs}, {numbers}}}\n"

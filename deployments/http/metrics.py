@@ -14,14 +14,33 @@ from prometheus_client.registry import Collector
 from storage.job_metrics import Histogram, StoreMetrics
 
 
-def render_metrics(metrics: StoreMetrics) -> bytes:
-    """Prometheus text exposition of `metrics`."""
+def render_metrics(metrics: StoreMetrics | None, takes_writes: bool, free_bytes: int) -> bytes:
+    """Prometheus text exposition.
+
+    `metrics`: None while Redis does not answer; the rest is exported all the same, so that a scrape tells
+    which of the two is away, Redis or the service. `free_bytes`: room for artifacts.
+    """
     registry = CollectorRegistry()
-    registry.register(_StoreCollector(metrics))
+    registry.register(_Stores(takes_writes, free_bytes))
+    if metrics is not None:
+        registry.register(_Jobs(metrics))
     return generate_latest(registry)
 
 
-class _StoreCollector(Collector):
+class _Stores(Collector):
+    def __init__(self, takes_writes: bool, free_bytes: int) -> None:
+        self._takes_writes, self._free_bytes = takes_writes, free_bytes
+
+    def collect(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily(
+            "tapcut_redis_up", "Whether Redis answers and takes writes.", value=float(self._takes_writes)
+        )
+        yield GaugeMetricFamily(
+            "tapcut_artifacts_free_bytes", "Room left for artifacts, bytes.", value=self._free_bytes
+        )
+
+
+class _Jobs(Collector):
     def __init__(self, metrics: StoreMetrics) -> None:
         self._metrics = metrics
 
@@ -32,6 +51,11 @@ class _StoreCollector(Collector):
             jobs.add_metric([state], count)
         yield jobs
         yield GaugeMetricFamily("tapcut_queue_depth", "Jobs that wait for a runner.", value=metrics.waiting)
+        yield GaugeMetricFamily(
+            "tapcut_queue_oldest_seconds",
+            "Seconds since the acceptance of the run that waits longest; 0 when none waits.",
+            value=metrics.oldest_waiting_s,
+        )
         yield GaugeMetricFamily("tapcut_jobs_running", "Jobs that a runner holds.", value=metrics.in_progress)
         yield CounterMetricFamily(
             "tapcut_dead_letters", "Jobs put aside after their last try.", value=metrics.dead_letters_total
@@ -59,17 +83,33 @@ class _StoreCollector(Collector):
         for outcome, count in metrics.finished_total.items():
             ended.add_metric([outcome], count)
         yield ended
-        yield _family(
+        waits = HistogramMetricFamily(
+            "tapcut_wait_seconds", "Seconds from a run's acceptance to its first attempt."
+        )
+        _add(waits, [], metrics.wait_seconds)
+        yield waits
+        runs = HistogramMetricFamily(
+            "tapcut_run_seconds",
+            "Seconds from a run's acceptance to its end, by outcome and number of objects.",
+            labels=["outcome", "objects"],
+        )
+        for labels, histogram in metrics.run_seconds.items():
+            _add(runs, list(labels), histogram)
+        yield runs
+        yield _by_stage(
             "tapcut_stage_seconds", "Seconds that a job spent in one call of a stage.", metrics.stage_seconds
         )
-        yield _family("tapcut_stage_batch_size", "Calls that shared a stage's batch.", metrics.batch_sizes)
+        yield _by_stage("tapcut_stage_batch_size", "Calls that shared a stage's batch.", metrics.batch_sizes)
 
 
-def _family(name: str, text: str, histograms: Mapping[str, Histogram]) -> HistogramMetricFamily:
+def _by_stage(name: str, text: str, histograms: Mapping[str, Histogram]) -> HistogramMetricFamily:
     family = HistogramMetricFamily(name, text, labels=["stage"])
     for stage, histogram in histograms.items():
-        bounds = [*(f"{bound:g}" for bound in histogram.bounds), "+Inf"]
-        family.add_metric(
-            [stage], list(zip(bounds, map(float, histogram.cumulative), strict=True)), histogram.sum
-        )
+        _add(family, [stage], histogram)
     return family
+
+
+def _add(family: HistogramMetricFamily, labels: list[str], histogram: Histogram) -> None:
+    bounds = [*(f"{bound:g}" for bound in histogram.bounds), "+Inf"]
+    counts = map(float, histogram.cumulative)
+    family.add_metric(labels, list(zip(bounds, counts, strict=True)), histogram.sum)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -13,6 +15,7 @@ from deployments.http.backend import Backend
 from deployments.http.health import check_health
 from deployments.http.metrics import render_metrics
 from deployments.http.schemas import HealthAnswer, HealthVerdict
+from storage.errors import StoreUnavailable
 
 
 def add_operations(app: FastAPI, backend: Backend) -> None:
@@ -39,8 +42,14 @@ def add_operations(app: FastAPI, backend: Backend) -> None:
 
     @app.get("/metrics", tags=["operations"], response_class=Response, responses=documents.METRICS_ANSWER)
     async def metrics() -> Response:
-        """Jobs by state, queue depth, seconds and batch sizes by stage, for Prometheus."""
+        """Jobs, queue, seconds of runs and stages, batch sizes, room, for Prometheus; also without Redis."""
+        counted, takes_writes = None, False
+        with suppress(StoreUnavailable):
+            counted = await backend.jobs.metrics()
+            await backend.jobs.ping()
+            takes_writes = True
+        free_bytes = await asyncio.to_thread(backend.files.free_bytes)
         return Response(
-            render_metrics(await backend.jobs.metrics()),
+            render_metrics(counted, takes_writes, free_bytes),
             media_type="text/plain; version=0.0.4; charset=utf-8",
         )

@@ -23,7 +23,7 @@ if tonumber(job[3]) >= max_tries then
   redis.call('HDEL', key, 'entry', 'begun_by')
   redis.call('HSET', key, 'error', ARGV[5], 'updated_at', stamp(now()))
   redis.call('HINCRBY', K.stats, 'dead_letters', 1)
-  redis.call('HINCRBY', K.stats, 'finished_error', 1)
+  count_end(id, 'error')
   move(id, 'processing', 'error')
   extend(id)
   call_back(id)
@@ -33,6 +33,8 @@ end
 redis.call('HINCRBY', key, 'attempt', 1)
 if redis.call('HINCRBY', key, 'tries', 1) > 1 then
   redis.call('HINCRBY', K.stats, 'retries', 1)
+elseif redis.call('HSETNX', key, 'begun_at', stamp(now())) == 1 and seconds_of_run(id) then
+  observe(K.wait_seconds, 'all', seconds_of_run(id))
 end
 redis.call('HSET', key, 'stage', 'starting', 'begun_by', token, 'updated_at', stamp(now()))
 extend(id)

@@ -31,9 +31,10 @@ for _, field in ipairs(redis.call('HKEYS', key)) do
     redis.call('HDEL', key, field)
   end
 end
-redis.call('HDEL', key, 'error', 'result', 'begun_by', 'callback')
+redis.call('HDEL', key, 'error', 'result', 'begun_by', 'begun_at', 'callback')
 redis.call('HSET', key, 'stage', 'queued', 'progress', 0, 'run', run, 'tries', 0, 'request', request,
-  'num_objects', num_objects, 'updated_at', stamp(now()), 'ttl_s', ARGV[5], 'entry', entry, 'order', order)
+  'num_objects', num_objects, 'updated_at', stamp(now()), 'accepted_at', stamp(now()), 'ttl_s', ARGV[5],
+  'entry', entry, 'order', order)
 if ARGV[9] ~= '' then
   redis.call('HSET', key, 'callback', ARGV[9])
 end

@@ -19,7 +19,7 @@ end
 redis.call('HSET', key, 'updated_at', stamp(now()))
 set_files(key, 7)
 move(id, 'processing', to)
-redis.call('HINCRBY', K.stats, 'finished_' .. to, 1)
+count_end(id, to)
 for _, step in ipairs(cjson.decode(ARGV[6])) do
   redis.call('HINCRBYFLOAT', step[1], step[2], step[3])
 end

@@ -94,6 +94,32 @@ local function call_back(id)
   redis.call('HINCRBY', K.stats, 'webhooks_queued', 1)
 end
 
+-- Adds to a histogram with the bounds of runs, its buckets numbered from 0 as where they are read.
+local function observe(key, label, seconds)
+  local bucket = 0
+  while bucket < #K.run_bounds and seconds > K.run_bounds[bucket + 1] do
+    bucket = bucket + 1
+  end
+  redis.call('HINCRBY', key, label .. '|' .. bucket, 1)
+  redis.call('HINCRBYFLOAT', key, label .. '|sum', seconds)
+end
+
+-- How long an accepted run has been under way; nothing for one of an older version, which has no such time.
+local function seconds_of_run(id)
+  local accepted_at = tonumber(redis.call('HGET', K.job .. id, 'accepted_at'))
+  return accepted_at and math.max(0, now() - accepted_at)
+end
+
+local function count_end(id, outcome)
+  local seconds = seconds_of_run(id)
+  if seconds then
+    local objects = tonumber(redis.call('HGET', K.job .. id, 'num_objects')) or 1
+    local size = objects <= 1 and '1' or objects <= 4 and '2-4' or '5+'
+    observe(K.run_seconds, outcome .. ' ' .. size, seconds)
+  end
+  redis.call('HINCRBY', K.stats, 'finished_' .. outcome, 1)
+end
+
 local function field_of(fields, name)
   for i = 1, #fields, 2 do
     if fields[i] == name then
