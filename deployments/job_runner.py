@@ -1,8 +1,8 @@
 """Stage: takes jobs from the queue and walks each through the DAG.
 
-Owns one replica's share of the queue: taking, leases, and the drain before the replica goes. What an
-attempt does and how it ends is `job_attempt.py`'s. All CPU work happens in other stages, so this loop
-stays free to notice what happens.
+Owns one replica's share of the queue: taking, leases, the drain before the replica goes, and the
+number that the runners scale by. What an attempt does and how it ends is `job_attempt.py`'s. All CPU
+work happens in other stages, so this loop stays free to notice what happens.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from ray import serve
 
 from deployments.job_attempt import JobAttempts
 from deployments.job_walk import Stages
+from deployments.scaling import BACKLOG
 from settings import Settings
 from storage.errors import LeaseLost, StorageError
 from storage.job_queue import Delivery
@@ -33,7 +34,8 @@ log = logging.getLogger("ray.serve")
 
 TAKE_BLOCK_MS = 1000
 LONGEST_SWEEP_PERIOD_S = 30.0
-DRAIN_S = 20.0  # below the deployment's graceful_shutdown_timeout_s
+LAST_TAKE_S = 2.5  # for the take that is under way when the replica is told to go
+DRAIN_S = 20.0  # with LAST_TAKE_S and Serve's own 2 s below the deployment's graceful_shutdown_timeout_s
 
 
 @serve.deployment
@@ -82,9 +84,21 @@ class JobRunner:
         if self._keeper is not None and not self._keeper.alive:
             raise RuntimeError("the lease keeper has ended")
 
+    async def record_autoscaling_stats(self) -> dict[str, float]:
+        """All runners' backlog, for `deployments.scaling`; nothing while the store does not answer."""
+        try:
+            backlog = await self._queue.backlog()
+        except StorageError:
+            return {}
+        return {BACKLOG: float(backlog.jobs)}
+
     async def __del__(self) -> None:
         """Finish what runs, for at most `DRAIN_S`; give the rest back to the queue."""
         self._draining = True
+        self._room.set()
+        if self._loops:
+            # Cancelled in the middle of a take, it might leave a job to its lease that it was just given.
+            await asyncio.wait(self._loops[:1], timeout=LAST_TAKE_S)
         for loop in self._loops:
             loop.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
@@ -98,10 +112,11 @@ class JobRunner:
 
     async def _take_jobs(self) -> None:
         reclaimed_at = 0.0
-        while True:
-            while len(self._running) >= self._concurrent_jobs:
+        while not self._draining:
+            if len(self._running) >= self._concurrent_jobs:
                 self._room.clear()
                 await self._room.wait()
+                continue
             try:
                 if time.monotonic() - reclaimed_at > self._settings.lease_s / 3:
                     reclaimed_at = time.monotonic()

@@ -33,6 +33,19 @@ class Started:
     attempt: int
 
 
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """Runs that have not ended, of all runners together, at one moment."""
+
+    waiting: int
+    in_hand: int  # taken; also by a runner that has died since
+
+    @property
+    def jobs(self) -> int:
+        """All of them."""
+        return self.waiting + self.in_hand
+
+
 class JobQueue(Protocol):
     """Taking, running and ending jobs. Every call is atomic and may raise `StoreUnavailable`."""
 
@@ -72,3 +85,6 @@ class JobQueue(Protocol):
 
     async def give_back(self, delivery: Delivery, attempt: int) -> bool:
         """Put the job back for others at once, the try not counted; false if it was no longer ours."""
+
+    async def backlog(self) -> Backlog:
+        """What there is to do, read together."""

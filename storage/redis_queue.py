@@ -17,7 +17,8 @@ from redis import exceptions
 from storage import redis_keys
 from storage.errors import LeaseLost
 from storage.job_metrics import BATCH_BOUNDS, SECONDS_BOUNDS, StageTiming, bucket_of
-from storage.job_queue import Delivery, Started
+from storage.job_queue import Backlog, Delivery, Started
+from storage.jobs import JobState
 from storage.redis_codec import flat, job_of
 from storage.redis_connection import LONGEST_BLOCK_MS, RedisConnection, translated
 
@@ -130,6 +131,11 @@ class RedisQueue:
         """Put the job back for others at once, the try not counted; false if it was no longer ours."""
         answer = await self._redis.run("give_back", delivery.job_id, delivery.entry_id, attempt)
         return bool(answer[0] == "ok")
+
+    async def backlog(self) -> Backlog:
+        """What there is to do, read together."""
+        (processing,), waiting, *_ = await self._redis.run("counts", JobState.PROCESSING)
+        return Backlog(waiting=int(waiting), in_hand=int(processing) - int(waiting))
 
     async def _finish(
         self,

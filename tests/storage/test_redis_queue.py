@@ -9,7 +9,7 @@ import pytest
 
 from storage import redis_keys
 from storage.errors import JobNotFound, LeaseLost
-from storage.job_queue import Delivery
+from storage.job_queue import Backlog, Delivery
 from storage.jobs import JobState
 from tests.storage.samples import Store, until
 
@@ -315,3 +315,14 @@ async def test_a_late_report_of_the_run_before_is_refused(store: Store) -> None:
     with pytest.raises(LeaseLost):
         await store.queue.commit(before.delivery, before.attempt, "{}", {})
     assert (await store.jobs.get(before.job.id)).progress == 0
+
+
+async def test_backlog_counts_what_waits_and_what_runners_hold_until_it_ends(store: Store) -> None:
+    assert await store.queue.backlog() == Backlog(waiting=0, in_hand=0)
+    started = await store.started()
+    await store.enqueued()
+    await store.uploaded()
+    assert await store.queue.backlog() == Backlog(waiting=1, in_hand=1)
+    await store.committed(started)
+    backlog = await store.queue.backlog()
+    assert backlog == Backlog(waiting=1, in_hand=0) and backlog.jobs == 1
