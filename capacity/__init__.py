@@ -1,0 +1,1 @@
+"""How much hardware the service needs: measured service times, a simulation of the DAG, and a plan."""

@@ -1,0 +1,63 @@
+"""What one visit of a client asks of each stage.
+
+Owns the values that the simulation draws its jobs from: as many as were measured, each whole, so that a
+job with large holes is large in every stage.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from capacity.processors import Work
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """One run of the inpainter; `kind` is the side of its square, px."""
+
+    work: Work
+    kind: int
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """One picture that the composer makes of the fills `of`, by their places in the job."""
+
+    work: Work
+    of: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """An upload and its job. The steps between stages are work as well: hops, the store, HTTP."""
+
+    objects: int
+    receive: Work  # HTTP and the store, around the intake
+    intake: Work
+    encode: Work
+    accept: Work  # POST /segment until its answer
+    pick_up: Work  # from there until a runner has begun the job
+    to_decoder: Work
+    decode: Work
+    to_refiner: Work
+    refine: Work
+    to_writers: Work
+    fills: tuple[Fill, ...]
+    removals: tuple[Removal, ...]
+    cut_outs: tuple[Work, ...]
+    finish: Work  # result.json and the commit
+    poll: Work  # one GET /status
+    forget: Work  # DELETE /cleanup
+
+    @property
+    def job_core_s(self) -> float:
+        """Core-seconds from the tap to the commit, without polls."""
+        steps = (self.accept, self.pick_up, self.to_decoder, self.decode, self.to_refiner, self.refine)
+        works = [*steps, self.to_writers, *(fill.work for fill in self.fills), *self.cut_outs, self.finish]
+        return sum(work.core_s for work in (*works, *(removal.work for removal in self.removals)))
+
+    @property
+    def core_s(self) -> float:
+        """Core-seconds of the whole visit, without polls."""
+        around = (self.receive, self.intake, self.encode, self.forget)
+        return self.job_core_s + sum(work.core_s for work in around)
