@@ -22,6 +22,7 @@ from deployments.webhooks.addresses import Allowance
 from deployments.webhooks.secret import secret_bytes
 from engine.cache_folder import default_cache_folder
 from engine.types import Device, Precision
+from storage.store_url import parse_store_url
 
 SECRETS = ("redis_url", "webhook_secret")  # not in `as_args`
 
@@ -104,7 +105,16 @@ class Settings(BaseSettings):
         description="Released checkpoints and compiled networks are kept here.",
     )
 
-    work_dir: Path = Field(Path("jobs"), description="Folder of jobs and artifacts, shared by all replicas.")
+    work_dir: Path = Field(
+        Path("jobs"),
+        description="Folder of jobs and artifacts, shared by all nodes; with STORE_URL s3:// "
+        "each node's own.",
+    )
+    store_url: str = Field(
+        "",
+        description="Where artifacts are kept: `file:///folder` or "
+        "`s3://bucket/prefix?endpoint=http://host:port&region=...`; unset: in WORK_DIR.",
+    )
     redis_url: str = Field("", description="Redis with AOF; unset: `make serve` starts one of its own.")
     job_ttl_s: float = Field(
         86_400, ge=1, description="Life of a job after its last upload or `/segment`, s."
@@ -174,6 +184,13 @@ class Settings(BaseSettings):
         description="Names that the service may be called by (`Host`), parted by commas; unset: any, but "
         "`make serve` on loopback without API_KEYS takes loopback's names only.",
     )
+
+    @field_validator("store_url")
+    @classmethod
+    def _store_is_one(cls, url: str) -> str:
+        if url:
+            parse_store_url(url)
+        return url
 
     @field_validator("allowed_hosts")
     @classmethod

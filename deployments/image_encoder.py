@@ -26,7 +26,7 @@ from settings import Settings
 from storage.errors import FileMissing, StoreFull
 from storage.files import embedding_key
 from storage.job_metrics import StageTiming
-from storage.shared_folder import SharedFolder
+from storage.open_store import open_store
 
 log = logging.getLogger("ray.serve")
 
@@ -40,7 +40,7 @@ class ImageEncoder:
     def __init__(self, settings: Settings) -> None:
         compute_in_background()
         self._network = load_encoder(settings)
-        self._files = SharedFolder(settings.work_dir)
+        self._files = open_store(settings.store_url, settings.work_dir)
         self._pictures = PictureReader(self._files)
         self._kept: OrderedDict[str, ImageEmbedding] = OrderedDict()
         self._running: dict[str, asyncio.Task[tuple[ImageEmbedding, int]]] = {}

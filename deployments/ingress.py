@@ -27,11 +27,12 @@ from deployments.messages import Outline, PictureRef, TakenIn
 from deployments.stage_errors import judge, replica_died, unwrap
 from engine.types import ObjectPrompt
 from settings import Settings
+from storage.errors import UploadElsewhere
+from storage.open_store import open_store
 from storage.redis_connection import RedisConnection
 from storage.redis_events import RedisEvents
 from storage.redis_jobs import RedisJobs
 from storage.redis_rate_limit import RedisRateLimiter
-from storage.shared_folder import SharedFolder
 
 log = logging.getLogger("ray.serve")
 
@@ -65,7 +66,7 @@ class Ingress:
         self.jobs = RedisJobs(connection)
         self.events = RedisEvents(connection)
         self.rates = RedisRateLimiter(connection)
-        self.files = SharedFolder(settings.work_dir)
+        self.files = open_store(settings.store_url, settings.work_dir)
         self._intake, self._encoder, self._decoder = intake, encoder, decoder
         self._refiner, self._inpainter = refiner, inpainter
         self._previews = Places(PREVIEWS_AT_ONCE, "previews")
@@ -84,8 +85,15 @@ class Ingress:
         async def begin_anew() -> None:
             await asyncio.to_thread(self.files.delete_job, job_id)  # what the dead replica had written
 
+        def ask() -> Awaitable[Any]:
+            return self._intake.take_in.remote(job_id, upload)
+
         try:
-            return await _answer(lambda: self._intake.take_in.remote(job_id, upload), begin_anew)
+            try:
+                return await _answer(ask, begin_anew)
+            except UploadElsewhere:  # only now, as most stores and most replicas need it not
+                await asyncio.to_thread(self.files.lend, upload)
+                return await _answer(ask, begin_anew)
         except StageUnavailableError as refused:
             if refused.__cause__ is not None and isinstance(unwrap(refused.__cause__), BackPressureError):
                 self._intake_full_until = time.monotonic() + INTAKE_FULL_S

@@ -17,7 +17,7 @@ from deployments.job_result import result_files, status_result
 from deployments.job_walk import JobWalk, Stages
 from deployments.messages import PictureRef
 from deployments.stage_errors import Verdict, judge
-from storage.errors import LeaseLost, StoreUnavailable
+from storage.errors import FileStoreUnavailable, LeaseLost, StoreUnavailable
 from storage.files import FileStore
 from storage.job_metrics import StageTiming
 from storage.job_queue import JobQueue, Started
@@ -77,7 +77,7 @@ class JobAttempts:
                     started.delivery, attempt, finished.result, finished.files, finished.timings
                 )
             )
-            await asyncio.to_thread(self._files.delete_attempts, job.id, attempt)
+            await self._forget_attempts(job.id, keep=attempt)
 
     async def _walk_with_retries(self, started: Started) -> Finished:
         job = started.job
@@ -127,7 +127,13 @@ class JobAttempts:
 
     async def _fail(self, started: Started, message: str) -> None:
         await _persist(lambda: self._queue.fail(started.delivery, started.attempt, message))
-        await asyncio.to_thread(self._files.delete_attempts, started.job.id, NO_ATTEMPT)
+        await self._forget_attempts(started.job.id, keep=NO_ATTEMPT)
+
+    async def _forget_attempts(self, job_id: str, keep: int) -> None:
+        try:
+            await asyncio.to_thread(self._files.delete_attempts, job_id, keep)
+        except FileStoreUnavailable as error:  # the job has ended; these files go with it at last
+            log.warning("files of earlier attempts are left: %s", error, extra={"tapcut_job": job_id})
 
 
 async def _persist(write: Callable[[], Awaitable[None]]) -> None:

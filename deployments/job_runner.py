@@ -24,10 +24,10 @@ from settings import Settings
 from storage.errors import LeaseLost, StorageError
 from storage.job_queue import Delivery
 from storage.lease_keeper import LeaseKeeper
+from storage.open_store import open_store
 from storage.redis_connection import RedisConnection
 from storage.redis_jobs import RedisJobs
 from storage.redis_queue import RedisQueue
-from storage.shared_folder import SharedFolder
 from storage.sweeper import SweepPolicy, sweep
 
 log = logging.getLogger("ray.serve")
@@ -44,7 +44,7 @@ class JobRunner:
 
     def __init__(self, settings: Settings, stages: Stages) -> None:
         self._settings = settings
-        self._files = SharedFolder(settings.work_dir)
+        self._files = open_store(settings.store_url, settings.work_dir)
         connection = RedisConnection(settings.redis_url)
         self._jobs = RedisJobs(connection)
         self._queue = RedisQueue(connection, settings.max_tries)

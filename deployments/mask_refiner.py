@@ -23,7 +23,7 @@ from engine.regions import whole_mask
 from engine.types import ObjectPrompt, RefineOptions
 from settings import Settings
 from storage.job_metrics import StageTiming
-from storage.shared_folder import SharedFolder
+from storage.open_store import open_store
 
 
 @serve.deployment
@@ -33,7 +33,7 @@ class MaskRefiner:
     def __init__(self, settings: Settings) -> None:
         compute_in_background()
         self._settings = settings
-        self._files = SharedFolder(settings.work_dir)
+        self._files = open_store(settings.store_url, settings.work_dir)
         self._pictures = PictureReader(self._files)
 
     async def refine(self, picture: PictureRef, decoded: Decoded, request: RefineRequest) -> Refined:

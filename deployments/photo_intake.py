@@ -15,7 +15,7 @@ from deployments.decoder import Decoder
 from deployments.messages import PictureRef, TakenIn
 from settings import Settings
 from storage.files import job_key
-from storage.shared_folder import SharedFolder
+from storage.open_store import open_store
 
 
 @serve.deployment
@@ -24,7 +24,7 @@ class PhotoIntake:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._files = SharedFolder(settings.work_dir)
+        self._files = open_store(settings.store_url, settings.work_dir)
         self._decoder = Decoder(
             max_pixels=settings.max_pixels,
             max_side=settings.max_image_size,
@@ -36,18 +36,20 @@ class PhotoIntake:
 
         Raises:
             PhotoError: the upload is not a picture that can be worked on.
+            UploadElsewhere: the upload lies on another node and was not lent.
         """
         return await asyncio.to_thread(self._take_in, job_id, upload)
 
     def _take_in(self, job_id: str, upload: Path) -> TakenIn:
         decoded = self._files.new_upload()
         try:
-            photo = self._decoder.photo(upload, decoded)
+            with self._files.borrow(upload) as readable:
+                photo = self._decoder.photo(readable, decoded)
             key = job_key(job_id, "original.png")
             self._files.make_job(job_id)
             self._files.put_file(key, decoded)
         finally:
-            decoded.unlink(missing_ok=True)
+            self._files.discard_upload(decoded)
         picture = PictureRef(job_id, key, photo.digest, photo.width, photo.height)
         return TakenIn(picture, photo.uploaded_width, photo.uploaded_height, photo.format, tuple(photo.notes))
 
@@ -67,8 +69,8 @@ class PhotoIntake:
             key = job_key(picture.job_id, name)
             self._files.put_file(key, decoded)
         finally:
-            given.unlink(missing_ok=True)
-            decoded.unlink(missing_ok=True)
+            self._files.discard_upload(given)
+            self._files.discard_upload(decoded)
         return key
 
     async def check_health(self) -> None:

@@ -23,7 +23,7 @@ from engine.regions import whole_mask
 from engine.types import RefinedObject
 from settings import Settings
 from storage.job_metrics import StageTiming
-from storage.shared_folder import SharedFolder
+from storage.open_store import open_store
 
 PADDING_PX = 8  # around a cut-out, so that no editor clips its soft edge
 ENCODERS: Mapping[str, Callable[..., bytes]] = {".png": encode_png, ".jpg": encode_jpeg, ".webp": encode_webp}
@@ -35,7 +35,7 @@ class ResultComposer:
 
     def __init__(self, settings: Settings) -> None:
         compute_in_background()
-        self._files = SharedFolder(settings.work_dir)
+        self._files = open_store(settings.store_url, settings.work_dir)
         self._pictures = PictureReader(self._files)
 
     async def write_object(

@@ -12,7 +12,7 @@ from ray.exceptions import RayActorError, RayError, RayTaskError, TaskCancelledE
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RayServeException
 
 from engine.errors import EngineError, GpuOutOfMemoryError
-from storage.errors import FileMissing, StoreFull
+from storage.errors import FileMissing, FileStoreUnavailable, StoreFull
 
 PASSING = (RayActorError, BackPressureError, DeploymentUnavailableError, TaskCancelledError)
 
@@ -59,6 +59,11 @@ def judge(error: BaseException) -> Verdict:
         return Verdict(cause, str(cause), passing=False, expected=True)
     if isinstance(cause, StoreFull):
         message = "Processing failed: the server's disk is full; nothing was lost, segment again later"
+        return Verdict(cause, message, passing=True, expected=True)
+    if isinstance(cause, FileStoreUnavailable):
+        message = (
+            "Processing failed: the artifact store is unreachable; nothing was lost, segment again later"
+        )
         return Verdict(cause, message, passing=True, expected=True)
     if isinstance(cause, FileMissing):
         return Verdict(

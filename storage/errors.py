@@ -58,5 +58,13 @@ class StoreFull(FileStoreError):
     """No space left on the device, or the quota is used up."""
 
 
+class FileStoreUnavailable(FileStoreError):
+    """The file store cannot be reached or refuses everybody; trying again later may help."""
+
+
+class UploadElsewhere(FileStoreError):
+    """An upload lies on another node and was not lent."""
+
+
 class BadKey(FileStoreError):
     """The storage key is not of the allowed form."""

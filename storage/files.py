@@ -2,13 +2,14 @@
 
 Owns the form of storage keys and the `FileStore` protocol. Keys are
 `{job_id}/{name}`, `{job_id}/a{attempt}/{name}` and `.embeddings/{name}`; nothing else is a key.
-All functions are synchronous and may block on a disk: call them through `asyncio.to_thread`.
+All functions are synchronous and may block on a disk or a network: call them through `asyncio.to_thread`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -25,7 +26,7 @@ _NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,126}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class FileStat:
-    """What is known of a file without reading it. `etag` changes whenever the content is put anew."""
+    """What is known of a file without reading it. `etag` changes with the content."""
 
     size: int  # bytes
     modified: float  # seconds since the epoch
@@ -37,7 +38,7 @@ class JobFolder:
     """A job's folder as the orphan sweep sees it."""
 
     job_id: str
-    age_s: float  # since something was last put directly into it
+    age_s: float  # since it was made or something was put into it; infinite where it lacks its place
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +87,28 @@ def check_key(key: str) -> str:
     return key
 
 
+class OpenFile(Protocol):
+    """A stored file that is being read: the same content from the first byte to the last."""
+
+    @property
+    def stat(self) -> FileStat:
+        """As it was when the file was opened."""
+
+    def read(self, start: int, length: int) -> bytes:
+        """Bytes from `start`, fewer than `length` only at the end. Raises `FileStoreError`."""
+
+    def close(self) -> None:
+        """Be done with it; may be called twice."""
+
+
 class FileStore(Protocol):
-    """Artifacts by key. Every call may raise `BadKey` and `FileStoreError`; puts also `StoreFull`."""
+    """Artifacts by key. Every call may raise `BadKey` and `FileStoreError`; puts also `StoreFull`.
+
+    `FileStoreUnavailable`, a `FileStoreError`, says that trying again later may help.
+    """
 
     def make_job(self, job_id: str) -> None:
-        """Open a job's place; only then can its files be put."""
+        """Open a job's place; only then can its files be put. Raises `FileStoreError` when it is there."""
 
     def put(self, key: str, data: bytes | bytearray | memoryview) -> None:
         """Store all of `data` or nothing, durably. Raises `FileMissing` when the job's place is gone."""
@@ -101,23 +119,14 @@ class FileStore(Protocol):
     def get(self, key: str) -> bytes:
         """All bytes. Raises `FileMissing`."""
 
-    def path(self, key: str) -> Path:
-        """A local path for reading only. Raises `FileMissing`."""
-
-    def stat(self, key: str) -> FileStat:
-        """Size, time and etag. Raises `FileMissing`."""
-
-    def read_chunks(self, key: str, start: int = 0, length: int | None = None) -> Iterator[bytes]:
-        """Bytes from `start`, at most `length`. Raises `FileMissing` when called, not later."""
+    def open(self, key: str) -> OpenFile:
+        """A file to read piece by piece. Raises `FileMissing`."""
 
     def touch(self, key: str) -> bool:
         """Mark as used now; false if it is not there."""
 
-    def delete(self, key: str) -> bool:
-        """Remove one file; false if it was not there."""
-
-    def delete_job(self, job_id: str) -> bool:
-        """Remove a job's files, which vanish all at once; false if there was no such place."""
+    def delete_job(self, job_id: str) -> None:
+        """Remove a job's place and its files. A put that began before and ends later leaves nothing."""
 
     def delete_attempts(self, job_id: str, keep: int) -> int:
         """Remove all attempts but `keep`, and the unfinished files of that; how many attempts."""
@@ -125,14 +134,30 @@ class FileStore(Protocol):
     def delete_embeddings(self, picture_digest: str) -> int:
         """Remove the embeddings of a picture, whatever checkpoint made them; how many."""
 
+    def ping(self) -> None:
+        """Pass when the store answers, within a few seconds. Raises `FileStoreError`."""
+
     def free_bytes(self) -> int:
-        """Room left for files."""
+        """Room left on the volume of files in the making."""
 
     def new_upload(self) -> Path:
-        """A path for a file in the making that `put_file` can move without copying."""
+        """A local path for a file in the making, which `put_file` can move in."""
+
+    def lend(self, upload: Path) -> None:
+        """Make a file of `new_upload` readable by `borrow` on every node."""
+
+    def borrow(self, upload: Path) -> AbstractContextManager[Path]:
+        """Where a file of another replica's `new_upload` can be read here, inside the context.
+
+        Raises:
+            UploadElsewhere: its node is another one, and it was not lent.
+        """
+
+    def discard_upload(self, upload: Path) -> None:
+        """Remove a file of `new_upload`, if it is still there, and what was lent of it."""
 
     def jobs(self) -> Iterator[JobFolder]:
-        """All jobs that have a place."""
+        """All jobs that have a place, and those that have files without one."""
 
     def sweep(self, *, stale_s: float, embedding_ttl_s: float, embeddings_max_bytes: int) -> Swept:
         """Remove forgotten temporary files, and embeddings unused for long or beyond the space for them."""

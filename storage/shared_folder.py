@@ -16,13 +16,17 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
-from storage.errors import FileMissing, FileStoreError, StoreFull
+from storage.errors import FileMissing, FileStoreError, FileStoreUnavailable, StoreFull
 from storage.files import EMBEDDINGS, FileStat, JobFolder, Swept, check_job_id, check_key, is_job_id
 
 _UPLOADS = ".uploads"
 _TRASH = ".trash"
 _TEMPORARY = ".tmp-"
-_CHUNK_BYTES = 1 << 20
+# What a mounted folder answers while its server or its disk is away.
+_AWAY = (
+    *(errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.ECONNREFUSED),
+    *(errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EAGAIN),
+)
 
 
 class SharedFolder:
@@ -75,25 +79,10 @@ class SharedFolder:
         with _translated(key):
             return (self.root / check_key(key)).read_bytes()
 
-    def path(self, key: str) -> Path:
-        """The file itself, to read or map; a put over it leaves open readers the old content."""
-        self.stat(key)
-        return self.root / key
-
-    def stat(self, key: str) -> FileStat:
-        """Size, time and etag. Raises `FileMissing`."""
+    def open(self, key: str) -> FileOfFolder:
+        """The file to read piece by piece; neither a put over it nor a cleanup cuts the reader off."""
         with _translated(key):
-            found = (self.root / check_key(key)).stat()
-        return FileStat(found.st_size, found.st_mtime, f"{found.st_mtime_ns:x}-{found.st_size:x}")
-
-    def read_chunks(self, key: str, start: int = 0, length: int | None = None) -> Iterator[bytes]:
-        """Bytes from `start`, at most `length`, in pieces of at most 1 MiB. Raises `FileMissing` at once.
-
-        The file is open from here on: a cleanup meanwhile does not cut the reader off.
-        """
-        chunks = self._chunks(key, start, length)
-        next(chunks)
-        return chunks
+            return FileOfFolder(self.root / check_key(key))
 
     def touch(self, key: str) -> bool:
         """Mark as used now; false if it is not there."""
@@ -104,18 +93,9 @@ class SharedFolder:
             return False
         return True
 
-    def delete(self, key: str) -> bool:
-        """Remove one file; false if it was not there."""
-        try:
-            with _translated(key):
-                (self.root / check_key(key)).unlink()
-        except FileMissing:
-            return False
-        return True
-
-    def delete_job(self, job_id: str) -> bool:
-        """Remove a job's folder, which vanishes by one rename; false if there was none."""
-        return self._discard(self.root / check_job_id(job_id))
+    def delete_job(self, job_id: str) -> None:
+        """Remove a job's folder, which vanishes by one rename."""
+        self._discard(self.root / check_job_id(job_id))
 
     def delete_attempts(self, job_id: str, keep: int) -> int:
         """Remove the folders of all attempts but `keep`, and that one's unfinished files; how many folders.
@@ -130,9 +110,18 @@ class SharedFolder:
     def delete_embeddings(self, picture_digest: str) -> int:
         """Remove the embeddings of a picture, whatever checkpoint made them; how many."""
         check_key(f"{EMBEDDINGS}/{picture_digest}")
-        names = [path.name for path in (self.root / EMBEDDINGS).iterdir()]
-        mine = [name for name in names if name.startswith(picture_digest + "-")]
-        return sum(self.delete(f"{EMBEDDINGS}/{name}") for name in mine)
+        with _translated("embeddings"):
+            mine = [
+                path
+                for path in (self.root / EMBEDDINGS).iterdir()
+                if path.name.startswith(picture_digest + "-")
+            ]
+            return sum(_unlink(path) for path in mine)
+
+    def ping(self) -> None:
+        """Pass when the folder is there. Raises `FileStoreError`."""
+        with _translated("the folder"):
+            (self.root / EMBEDDINGS).stat()
 
     def free_bytes(self) -> int:
         """Room left on the volume."""
@@ -142,6 +131,19 @@ class SharedFolder:
     def new_upload(self) -> Path:
         """A path for a file in the making that `put_file` can move without copying."""
         return self.root / _UPLOADS / uuid4().hex
+
+    def lend(self, upload: Path) -> None:
+        """Nothing to do: every node mounts the folder that it lies in."""
+
+    @contextmanager
+    def borrow(self, upload: Path) -> Iterator[Path]:
+        """The file itself."""
+        yield upload
+
+    def discard_upload(self, upload: Path) -> None:
+        """Remove a file of `new_upload`, if it is still there."""
+        with _translated("an upload"):
+            upload.unlink(missing_ok=True)
 
     def jobs(self) -> Iterator[JobFolder]:
         """All jobs that have a folder."""
@@ -194,18 +196,6 @@ class SharedFolder:
                 _sync_folder(target.parent.parent)
         return target
 
-    def _chunks(self, key: str, start: int, length: int | None) -> Iterator[bytes]:
-        with _translated(key), (self.root / check_key(key)).open("rb") as file:
-            yield b""  # what `read_chunks` waits for: the file is open
-            file.seek(start)
-            left = length
-            while left is None or left > 0:
-                chunk = file.read(_CHUNK_BYTES if left is None else min(left, _CHUNK_BYTES))
-                if not chunk:
-                    return
-                left = None if left is None else left - len(chunk)
-                yield chunk
-
     def _discard(self, folder: Path) -> bool:
         grave = self.root / _TRASH / f"{folder.name}-{uuid4().hex}"
         try:
@@ -215,6 +205,24 @@ class SharedFolder:
             return False
         shutil.rmtree(grave, ignore_errors=True)  # what stays is swept later
         return True
+
+
+class FileOfFolder:
+    """An open file of a `SharedFolder`; see `OpenFile`."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("rb", buffering=0)
+        found = os.fstat(self._file.fileno())
+        self.stat = FileStat(found.st_size, found.st_mtime, f"{found.st_mtime_ns:x}-{found.st_size:x}")
+
+    def read(self, start: int, length: int) -> bytes:
+        """Bytes from `start`, fewer than `length` only at the end."""
+        with _translated("an open file"):
+            return os.pread(self._file.fileno(), length, start)
+
+    def close(self) -> None:
+        """Be done with it."""
+        self._file.close()
 
 
 @contextmanager
@@ -227,7 +235,8 @@ def _translated(what: str) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StoreFull(f"No space left to store {what}") from error
-        raise FileStoreError(f"Cannot store or read {what}: {error.strerror}") from error
+        kind = FileStoreUnavailable if error.errno in _AWAY else FileStoreError
+        raise kind(f"Cannot store or read {what}: {error.strerror}") from error
 
 
 @contextmanager

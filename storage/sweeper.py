@@ -7,10 +7,14 @@ files; what a crash leaves between the two, the orphan sweep finds.
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass
 
+from storage.errors import FileStoreUnavailable
 from storage.files import FileStore, Swept, is_job_id
-from storage.jobs import JobStore
+from storage.jobs import Deleted, JobStore
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,22 +42,32 @@ class SweepReport:
 async def remove_job(jobs: JobStore, files: FileStore, job_id: str) -> bool:
     """Remove a job's state, its files, and its picture's embedding if no other job has that picture.
 
-    False if there was no such job. Whoever runs it loses the lease, and what it still writes fails.
+    False if there was no such job. Whoever runs it loses the lease, and what it still writes fails. While
+    the file store is away the job is gone all the same; its files are left to the sweep.
     """
     if not is_job_id(job_id):
         return False
     deleted = await jobs.delete(job_id)
+    try:
+        await _remove_files(files, job_id, deleted)
+    except FileStoreUnavailable as error:
+        logger.warning(
+            "files of a deleted job are left to the sweep: %s", error, extra={"tapcut_job": job_id}
+        )
+    return deleted.existed
+
+
+async def _remove_files(files: FileStore, job_id: str, deleted: Deleted) -> None:
     await asyncio.to_thread(files.delete_job, job_id)
     if deleted.unused_digest is not None:
         await asyncio.to_thread(files.delete_embeddings, deleted.unused_digest)
-    return deleted.existed
 
 
 async def sweep(jobs: JobStore, files: FileStore, policy: SweepPolicy) -> SweepReport:
     """One bounded pass. Safe beside others, but let one process do it: see `JobStore.hold_sweep`."""
     over = await jobs.expired(policy.jobs_per_pass)
     for job_id in over:
-        await remove_job(jobs, files, job_id)
+        await _remove_files(files, job_id, await jobs.delete(job_id))
 
     orphans = await _orphans(jobs, files, policy)
     for job_id in orphans:

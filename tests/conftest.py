@@ -1,4 +1,4 @@
-"""One real service for the whole session."""
+"""One real service and one real S3 endpoint for the whole session."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from tests.object_storage import ObjectStorage, running_object_storage
 from trials.service import LaunchedService, running_service
 
 WEBHOOK_SECRET = "whsec_c2VjcmV0IG9mIHRoZSB0ZXN0cyBmb3Igd2ViaG9va3M="
@@ -39,3 +40,9 @@ def service_url(service: LaunchedService) -> str:
 def api(service_url: str) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=service_url, timeout=60) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def object_storage() -> Iterator[ObjectStorage]:
+    with running_object_storage() as storage:
+        yield storage

@@ -6,6 +6,7 @@ Owns the order of the checks, the idempotency key's part in it, and that nothing
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from dataclasses import replace
 
@@ -19,8 +20,11 @@ from deployments.http.room import require_room
 from deployments.http.schemas import UploadAnswer
 from deployments.http.status import iso_time
 from deployments.http.upload import receive_file
-from storage.errors import QueueFull
+from storage.errors import FileStoreError, QueueFull
+from storage.files import FileStore
 from storage.jobs import Picture, ReservationState
+
+log = logging.getLogger("ray.serve")
 
 
 async def accept_upload(backend: Backend, request: Request, idempotency_key: str | None) -> UploadAnswer:
@@ -32,6 +36,7 @@ async def accept_upload(backend: Backend, request: Request, idempotency_key: str
         UploadRefusedError: the body is no form with one file, or too large.
         PhotoError: it is not a picture that can be worked on.
         StoreFull: there is no room.
+        FileStoreUnavailable: the artifact store is away.
     """
     if idempotency_key is None:
         return await _accept(backend, request)
@@ -59,6 +64,7 @@ async def _accept(backend: Backend, request: Request) -> UploadAnswer:
     # A store that is down, and a queue that would not take the job, must refuse at once, not after 50 MB.
     if await jobs.ping() >= settings.max_queued_jobs:
         raise QueueFull("The queue is full")
+    await asyncio.to_thread(backend.files.ping)
     await require_room(backend)
     job_id = secrets.token_hex(16)
     upload = backend.files.new_upload()
@@ -79,10 +85,10 @@ async def _accept(backend: Backend, request: Request) -> UploadAnswer:
             job_id, picture, {"original.png": ref.key}, ttl_s=settings.job_ttl_s, owner=owner
         )
     except BaseException:
-        await asyncio.shield(asyncio.to_thread(backend.files.delete_job, job_id))
+        await asyncio.shield(asyncio.to_thread(_discard_job, backend.files, job_id))
         raise
     finally:
-        await asyncio.shield(asyncio.to_thread(upload.unlink, missing_ok=True))
+        await asyncio.shield(asyncio.to_thread(backend.files.discard_upload, upload))
     backend.encode_ahead(ref)
     return UploadAnswer(
         job_id=job_id,
@@ -95,3 +101,10 @@ async def _accept(backend: Backend, request: Request) -> UploadAnswer:
         expires_at=iso_time(job.expires_at),
         notes=list(picture.notes),
     )
+
+
+def _discard_job(files: FileStore, job_id: str) -> None:
+    try:
+        files.delete_job(job_id)
+    except FileStoreError as error:  # the client is told of the first error; the sweep finds the files
+        log.warning("files of a refused upload are left: %s", error, extra={"tapcut_job": job_id})

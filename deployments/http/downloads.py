@@ -1,6 +1,6 @@
 """Downloads: artifacts by name, with ranges, and everything as one archive.
 
-Owns file names, media types and the archive. Ranges, ETag and If-Range are Starlette's.
+Owns file names, media types and the archive.
 """
 
 from __future__ import annotations
@@ -8,18 +8,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import mimetypes
-import tempfile
+import time
 import zipfile
-from pathlib import Path
 
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
 
 from deployments.http.backend import Backend
+from deployments.http.stored_file import StoredFileResponse
 from storage.errors import FileMissing
-from storage.files import FileStore, job_key
+from storage.files import FileStore, OpenFile, job_key
 from storage.jobs import Job, JobState
 
 ARCHIVE = "archive.zip"
+PIECE_BYTES = 1 << 20  # of a file on its way into an archive
 
 
 async def send_file(backend: Backend, job: Job, filename: str) -> Response:
@@ -34,12 +35,10 @@ async def send_file(backend: Backend, job: Job, filename: str) -> Response:
         key = job.files[filename]
     else:
         raise FileMissing(filename)
-    path = await asyncio.to_thread(backend.files.path, key)
-    media_type = mimetypes.guess_type(filename)[0] or "application/octet-stream"
-    return FileResponse(
-        path,
-        media_type=media_type,
-        stat_result=await asyncio.to_thread(path.stat),
+    file = await asyncio.to_thread(backend.files.open, key)
+    return StoredFileResponse(
+        file,
+        media_type=mimetypes.guess_type(filename)[0] or "application/octet-stream",
         # The next /segment call replaces artifacts under the same names.
         headers={
             "Cache-Control": "private, no-cache",
@@ -53,12 +52,23 @@ def _archive(files: FileStore, job: Job) -> str:
         raise FileMissing(f"{ARCHIVE} exists once the job is ready")
     key = job_key(job.id, ARCHIVE, job.attempt)
     with contextlib.suppress(FileMissing):
-        files.stat(key)
+        files.open(key).close()
         return key
-    with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder) / ARCHIVE
+    target = files.new_upload()
+    try:
         with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:  # PNG and JPEG do not shrink again
             for name, stored in sorted(job.files.items()):
-                archive.write(files.path(stored), name)
+                with contextlib.closing(files.open(stored)) as file:
+                    _add(archive, name, file)
         files.put_file(key, target)
+    finally:
+        files.discard_upload(target)
     return key
+
+
+def _add(archive: zipfile.ZipFile, name: str, file: OpenFile) -> None:
+    entry = zipfile.ZipInfo(name, time.gmtime(file.stat.modified)[:6])
+    entry.external_attr = 0o644 << 16
+    with archive.open(entry, "w", force_zip64=file.stat.size >= zipfile.ZIP64_LIMIT) as sink:
+        for start in range(0, file.stat.size, PIECE_BYTES):
+            sink.write(file.read(start, PIECE_BYTES))

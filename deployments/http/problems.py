@@ -23,6 +23,7 @@ from engine.errors import MaskTooSmallError, PhotoError, PromptError
 from storage.errors import (
     BadKey,
     FileMissing,
+    FileStoreUnavailable,
     JobBusy,
     JobNotFound,
     KeyReused,
@@ -103,6 +104,11 @@ TABLE: dict[type[Exception], tuple[int, str | None, int | None]] = {
     QueueFull: (503, "The queue is full: nothing was accepted, try again later", 5),
     StoreUnavailable: (503, "The job store is unreachable or full: nothing was accepted, try again later", 5),
     StoreFull: (503, "The artifact store is full: nothing was accepted, try again later", 60),
+    FileStoreUnavailable: (
+        503,
+        "The artifact store is unreachable: nothing was accepted, try again later",
+        5,
+    ),
     StageUnavailableError: (503, None, 2),
 }
 

@@ -12,7 +12,9 @@ from storage.redis_jobs import RedisJobs
 from storage.redis_queue import RedisQueue
 from storage.redis_server import RedisServer, start_redis
 from storage.shared_folder import SharedFolder
+from tests.object_storage import ObjectStorage
 from tests.storage.samples import Store
+from tests.storage.shelves import BucketShelf, FolderShelf, Shelf
 
 
 @pytest.fixture(scope="session")
@@ -33,3 +35,11 @@ async def store(storage_redis: RedisServer) -> AsyncIterator[Store]:
 @pytest.fixture
 def folder(tmp_path: Path) -> SharedFolder:
     return SharedFolder(tmp_path / "work")
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def shelf(request: pytest.FixtureRequest, tmp_path: Path) -> Shelf:
+    if request.param == "folder":
+        return FolderShelf(tmp_path / "work")
+    storage: ObjectStorage = request.getfixturevalue("object_storage")
+    return BucketShelf(storage.new_bucket(), tmp_path / "work")

@@ -16,12 +16,12 @@ from engine.shapes import coco_rle
 from engine.types import MaskRegion, ObjectPrompt, PixelBox
 from settings import Settings
 from storage.files import job_key
+from storage.open_store import open_store
 from storage.redis_connection import RedisConnection
 from storage.redis_events import RedisEvents
 from storage.redis_jobs import RedisJobs
 from storage.redis_queue import RedisQueue
 from storage.redis_rate_limit import RedisRateLimiter
-from storage.shared_folder import SharedFolder
 
 NETWORK = NetworkHealth(
     checkpoint="bundled", name="small", digest="0" * 64, device="cpu", backend="none", precision="fp32"
@@ -39,7 +39,7 @@ class SmallService:
         self.queue = RedisQueue(connection)
         self.rates = RedisRateLimiter(connection)
         self.events = RedisEvents(connection)
-        self.files = SharedFolder(settings.work_dir)
+        self.files = open_store(settings.store_url, settings.work_dir)
         self.encoded: list[PictureRef] = []
 
     def require_intake(self) -> None:
