@@ -1,4 +1,8 @@
-"""One real service and one real S3 endpoint for the whole session."""
+"""One real service and one real S3 endpoint for the whole session, and how the tests share two processes.
+
+`make test` runs two at a time: those that use the service or a browser in one process, in their order, and
+the others, file by file, in whichever is free. Without `-n` all run in one process.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,12 @@ from tests.object_storage import ObjectStorage, running_object_storage
 from trials.service import LaunchedService, running_service
 
 WEBHOOK_SECRET = "whsec_c2VjcmV0IG9mIHRoZSB0ZXN0cyBmb3Igd2ViaG9va3M="
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        shared = "service" in getattr(item, "fixturenames", ()) or "tests/web/" in item.nodeid
+        item.add_marker(pytest.mark.xdist_group("service" if shared else item.nodeid.split("::")[0]))
 
 
 @pytest.fixture(scope="session")

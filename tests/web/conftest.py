@@ -43,6 +43,18 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[AXE_COUNTS] = Counter()
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    # Where the tests run in several processes, this one tells the one that reports.
+    told: dict[str, object] | None = getattr(session.config, "workeroutput", None)
+    if told is not None:
+        told["axe"] = dict(session.config.stash[AXE_COUNTS])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    node.config.stash[AXE_COUNTS].update(getattr(node, "workeroutput", {}).get("axe", {}))
+
+
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config
 ) -> None:
