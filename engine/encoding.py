@@ -40,7 +40,7 @@ def encode_png(pixels: NDArray[np.uint8], level: int = 1) -> bytes:
     strategy, png_filter = (
         (cv2.IMWRITE_PNG_STRATEGY_RLE, cv2.IMWRITE_PNG_FILTER_NONE)
         if pixels.ndim == 2
-        else (cv2.IMWRITE_PNG_STRATEGY_DEFAULT, cv2.IMWRITE_PNG_FILTER_PAETH)
+        else (cv2.IMWRITE_PNG_STRATEGY_DEFAULT, cv2.IMWRITE_PNG_FILTER_UP)
     )
     settings = (
         *(cv2.IMWRITE_PNG_COMPRESSION, level),

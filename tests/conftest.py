@@ -17,6 +17,7 @@ from trials.service import LaunchedService, running_service
 WEBHOOK_SECRET = "whsec_c2VjcmV0IG9mIHRoZSB0ZXN0cyBmb3Igd2ViaG9va3M="
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         shared = "service" in getattr(item, "fixturenames", ()) or "tests/web/" in item.nodeid
