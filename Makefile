@@ -27,7 +27,7 @@ serve: $(STAMP)
 	@exec $(PY) -m launch
 
 test: $(STAMP)
-	@$(PY) -m pytest -n 2 --dist loadgroup
+	@$(PY) -m pytest -n 2
 
 check: $(STAMP)
 	@$(VENV)/bin/ruff format --check .

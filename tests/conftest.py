@@ -1,12 +1,13 @@
 """One real service and one real S3 endpoint for the whole session, and how the tests share two processes.
 
-`make test` runs two at a time: those that use the service or a browser in one process, in their order, and
-the others, file by file, in whichever is free. Without `-n` all run in one process.
+`make test` runs two at a time: those of the folders that use the service in one process, in their order,
+and the others, file by file, in whichever is free. Without `-n` all run in one process.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -14,14 +15,29 @@ import pytest
 from tests.object_storage import ObjectStorage, running_object_storage
 from trials.service import LaunchedService, running_service
 
+FOLDERS_WITH_SERVICE = ("clients", "deploy", "docs", "load_tests", "service", "trials", "web")
 WEBHOOK_SECRET = "whsec_c2VjcmV0IG9mIHRoZSB0ZXN0cyBmb3Igd2ViaG9va3M="
 
 
-@pytest.hookimpl(tryfirst=True)
+def _is_with_service(nodeid: str) -> bool:
+    return nodeid.split("/")[1] in FOLDERS_WITH_SERVICE
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        shared = "service" in getattr(item, "fixturenames", ()) or "tests/web/" in item.nodeid
-        item.add_marker(pytest.mark.xdist_group("service" if shared else item.nodeid.split("::")[0]))
+        if "service" in getattr(item, "fixturenames", ()) and not _is_with_service(item.nodeid):
+            raise pytest.UsageError(f"{item.nodeid} would start a second service: see {__name__}")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    from xdist.scheduler import LoadScopeScheduling
+
+    class TestsOfServiceTogether(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "service" if _is_with_service(nodeid) else nodeid.split("::")[0]
+
+    return TestsOfServiceTogether(config, log)
 
 
 @pytest.fixture(scope="session")
