@@ -24,6 +24,7 @@ from pathlib import Path
 
 from engine.types import Device
 from settings import Settings, SettingsError, read_settings
+from storage.store_url import FolderAddress, parse_store_url
 
 ROOT = Path(__file__).resolve().parent
 LEAST_MEMORY_GB = 6.0  # resident memory of the service with full-size networks on a CPU: 5.5 GB, 2026-11-22
@@ -83,6 +84,7 @@ def examine() -> Iterator[Finding]:
         port,
         access,
         work_folder,
+        store,
         redis_server,
         memory,
         device,
@@ -140,7 +142,26 @@ def access(settings: Settings) -> Finding:
 
 def work_folder(settings: Settings) -> Finding:
     """WORK_DIR can be written to, keeps what is renamed, and has room."""
-    folder = settings.work_dir
+    return _folder(settings, "WORK_DIR", settings.work_dir)
+
+
+def store(settings: Settings) -> Finding:
+    """What STORE_URL names can be written, read, listed and deleted."""
+    if not settings.store_url:
+        return Finding(Grade.OK, "STORE_URL is not set: artifacts are kept in WORK_DIR")
+    address = parse_store_url(settings.store_url)
+    if isinstance(address, FolderAddress):
+        return _folder(settings, "STORE_URL", address.path)
+    from storage.store_check import check_bucket
+
+    trouble = check_bucket(address)
+    if trouble is None:
+        return Finding(Grade.OK, f"STORE_URL {address}: writes, reads, lists and deletes")
+    grade = Grade.WARNING if trouble.works else Grade.BAD
+    return Finding(grade, f"STORE_URL {trouble.what}", trouble.mend)
+
+
+def _folder(settings: Settings, setting: str, folder: Path) -> Finding:
     there = next(parent for parent in (folder, *folder.parents) if parent.exists())
     try:
         with tempfile.TemporaryDirectory(prefix=".tapcut-doctor-", dir=there) as probe:
@@ -152,17 +173,17 @@ def work_folder(settings: Settings) -> Finding:
             if after.read_bytes() != b"x":
                 raise OSError("a renamed file lost its content")
     except OSError as error:
-        return Finding(Grade.BAD, f"WORK_DIR {folder}: {error.strerror or error}", "set another WORK_DIR")
+        return Finding(Grade.BAD, f"{setting} {folder}: {error.strerror or error}", f"set another {setting}")
     free_mb = shutil.disk_usage(there).free / 1e6
     if free_mb < settings.min_free_mb:
         return Finding(
             Grade.BAD,
-            f"WORK_DIR {folder}: {free_mb:.0f} MB free, new work is refused below {settings.min_free_mb:g}",
-            "make room, or set WORK_DIR on a larger volume",
+            f"{setting} {folder}: {free_mb:.0f} MB free, new work is refused below {settings.min_free_mb:g}",
+            f"make room, or set {setting} on a larger volume",
         )
     grade = Grade.OK if free_mb > 4 * settings.min_free_mb else Grade.WARNING
     mend = "" if grade is Grade.OK else "make room, or set a shorter JOB_TTL_S"
-    return Finding(grade, f"WORK_DIR {folder}: writable, {free_mb / 1000:.1f} GB free", mend)
+    return Finding(grade, f"{setting} {folder}: writable, {free_mb / 1000:.1f} GB free", mend)
 
 
 def redis_server(settings: Settings) -> Finding:

@@ -23,11 +23,11 @@ from deployments.http.api import create_api
 from deployments.http.places import Places
 from deployments.http.problems import StageUnavailableError
 from deployments.http.schemas import NetworkHealth
+from deployments.lending import call_with_upload
 from deployments.messages import Outline, PictureRef, TakenIn
 from deployments.stage_errors import judge, replica_died, unwrap
 from engine.types import ObjectPrompt
 from settings import Settings
-from storage.errors import UploadElsewhere
 from storage.open_store import open_store
 from storage.redis_connection import RedisConnection
 from storage.redis_events import RedisEvents
@@ -85,15 +85,11 @@ class Ingress:
         async def begin_anew() -> None:
             await asyncio.to_thread(self.files.delete_job, job_id)  # what the dead replica had written
 
-        def ask() -> Awaitable[Any]:
-            return self._intake.take_in.remote(job_id, upload)
+        async def ask() -> TakenIn:
+            return await _answer(lambda: self._intake.take_in.remote(job_id, upload), begin_anew)
 
         try:
-            try:
-                return await _answer(ask, begin_anew)
-            except UploadElsewhere:  # only now, as most stores and most replicas need it not
-                await asyncio.to_thread(self.files.lend, upload)
-                return await _answer(ask, begin_anew)
+            return await call_with_upload(self.files, upload, ask)
         except StageUnavailableError as refused:
             if refused.__cause__ is not None and isinstance(unwrap(refused.__cause__), BackPressureError):
                 self._intake_full_until = time.monotonic() + INTAKE_FULL_S

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from launch.configuration import ROOT, forget_plain_keys, hold_to_loopback, settings_of
 from launch.console import say
 from launch.errors import LaunchError, RayEndedError
-from launch.machine import fetch_checkpoints, hold_port, own_redis, prepare_folder
+from launch.machine import fetch_checkpoints, hold_port, own_redis, prepare_folder, prepare_store
 from launch.ray_service import deploy, ray_running, require_ray, wait_until_ready
 from launch.stop_signal import StopSignal
 from settings import Settings, SettingsError
@@ -79,6 +79,7 @@ def service(settings: Settings, config_path: Path, stop: StopSignal) -> Iterator
         settings = hold_to_loopback(settings)
         stack.enter_context(hold_port(settings))
         prepare_folder(settings.work_dir)
+        prepare_store(settings.store_url)
         redis = None if settings.redis_url else stack.enter_context(own_redis(settings.work_dir))
         if redis is not None:
             settings = settings.model_copy(update={"redis_url": redis.url})
@@ -120,7 +121,7 @@ def _watch(running: Running, config_path: Path, stop: StopSignal) -> None:
 
 def _reload(running: Running, config_path: Path) -> None:
     """Deploy what the config and `.env` say now, replica by replica; what cannot change is kept."""
-    kept = running.settings.model_dump(include={"host", "port", "work_dir", "redis_url"})
+    kept = running.settings.model_dump(include={"host", "port", "work_dir", "store_url", "redis_url"})
     try:
         settings = settings_of(config_path)
         if not settings.api_keys:

@@ -18,6 +18,7 @@ from launch.configuration import ROOT
 from launch.console import say
 from launch.errors import LaunchError
 from settings import Settings
+from storage.store_url import FolderAddress, parse_store_url
 
 if TYPE_CHECKING:
     from storage.redis_server import RedisServer
@@ -49,8 +50,8 @@ def hold_port(settings: Settings) -> Iterator[None]:
         yield
 
 
-def prepare_folder(work_dir: Path) -> None:
-    """Make WORK_DIR and try it.
+def prepare_folder(work_dir: Path, setting: str = "WORK_DIR") -> None:
+    """Make the folder of a setting and try it.
 
     Raises:
         LaunchError: it cannot be written to.
@@ -62,8 +63,28 @@ def prepare_folder(work_dir: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise LaunchError(
-            f"WORK_DIR {work_dir} is not writable ({error.strerror}): set another WORK_DIR"
+            f"{setting} {work_dir} is not writable ({error.strerror}): set another {setting}"
         ) from error
+
+
+def prepare_store(store_url: str) -> None:
+    """Try the store at STORE_URL, if one is set: make its folder, or use its bucket once.
+
+    Raises:
+        LaunchError: it cannot be used.
+    """
+    if not store_url:
+        return
+    address = parse_store_url(store_url)
+    if isinstance(address, FolderAddress):
+        prepare_folder(address.path, "STORE_URL")
+        return
+    from storage.store_check import check_bucket
+
+    trouble = check_bucket(address)
+    if trouble is not None and not trouble.works:
+        raise LaunchError(f"STORE_URL {trouble.what}: {trouble.mend}")
+    say(f"artifacts are kept in {address}" + (f" ({trouble.what}: {trouble.mend})" if trouble else ""))
 
 
 @contextmanager

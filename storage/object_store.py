@@ -23,12 +23,13 @@ from obstore.store import S3Store
 
 from storage.errors import FileMissing, FileStoreError, FileStoreUnavailable, UploadElsewhere
 from storage.files import EMBEDDINGS, FileStat, JobFolder, Swept, check_job_id, check_key, is_job_id
-from storage.s3_client import connect, translated
+from storage.s3_client import PATIENCE_S, connect, translated
 from storage.scratch import Scratch
 from storage.store_url import BucketAddress
 
 JOBS = ".jobs"
 COPY_BYTES = 1 << 20
+PING_S = 2.0
 UPLOADS = ".uploads"
 _USED_ANEW_S = 300.0  # an embedding's time of last use is exact to this; S3 tells times only of writes
 
@@ -36,10 +37,13 @@ _USED_ANEW_S = 300.0  # an embedding's time of last use is exact to this; S3 tel
 class ObjectStore:
     """`FileStore` over requests to a bucket; needs read-after-write and list-after-write, as S3 has them."""
 
-    def __init__(self, address: BucketAddress, work_dir: Path | str) -> None:
-        """Nothing is asked of the bucket yet."""
-        self._bucket = connect(address)
-        self._quick = connect(address, patience_s=2.0)
+    def __init__(self, address: BucketAddress, work_dir: Path | str, patience_s: float = PATIENCE_S) -> None:
+        """Nothing is asked of the bucket yet.
+
+        `patience_s`: how long a request that got no answer is repeated before the bucket counts as away.
+        """
+        self._bucket = connect(address, patience_s)
+        self._quick = connect(address, PING_S)
         self._scratch = Scratch(Path(work_dir))
         self._lent: set[str] = set()
 
@@ -145,7 +149,7 @@ class ObjectStore:
         Raises:
             UploadElsewhere: it is of another node and was not lent.
         """
-        if upload.exists():
+        if upload.parent == self._scratch.folder and upload.exists():
             yield upload
             return
         copy = self._scratch.new_file()

@@ -74,5 +74,6 @@ def translated(what: str, missing: type[FileStoreError] = FileMissing) -> Iterat
     except PreconditionError:
         raise FileMissing(f"Replaced while it was read: {what}") from None
     except BaseError as error:
-        reason = refusal_code(error) or "no answer"
-        raise FileStoreUnavailable(f"The object store did not take or give {what}: {reason}") from None
+        code = refusal_code(error)
+        said = f"refuses {what} with {code}" if code else "does not answer"
+        raise FileStoreUnavailable(f"The object storage {said}") from None

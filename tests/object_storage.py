@@ -13,6 +13,8 @@ import pytest
 
 from trials.service import free_port
 
+PREFIX = "tapcut/test/"
+
 
 class ObjectStorage:
     """The endpoint. It can be stopped and started; what it holds stays."""
@@ -46,19 +48,27 @@ class Bucket:
     def __init__(self, name: str, endpoint: str) -> None:
         self.name = name
         self.endpoint = endpoint
-        self.url = f"s3://{name}/tapcut/test?endpoint={endpoint}&region=eu-central-1"
-
-    def _keys(self) -> dict[str, Any]:
-        from moto.s3.models import s3_backends
-
-        keys: dict[str, Any] = s3_backends["123456789012"]["aws"].buckets[self.name].keys
-        return {name.removeprefix("tapcut/test/"): key for name, key in keys.items()}
+        self.url = f"s3://{name}/{PREFIX[:-1]}?endpoint={endpoint}&region=eu-central-1"
 
     def names(self) -> set[str]:
-        return set(self._keys())
+        return {name.removeprefix(PREFIX) for name in self._bucket().keys}
 
     def age(self, name: str, seconds: float) -> None:
-        self._keys()[name].last_modified -= timedelta(seconds=seconds)
+        self._bucket().keys[PREFIX + name].last_modified -= timedelta(seconds=seconds)
+
+    def forget(self, name: str) -> None:
+        del self._bucket().keys[PREFIX + name]
+
+    def add(self, name: str, data: bytes) -> None:
+        self._backend().put_object(self.name, PREFIX + name, data)
+
+    def _backend(self) -> Any:
+        from moto.s3.models import s3_backends
+
+        return s3_backends["123456789012"]["aws"]
+
+    def _bucket(self) -> Any:
+        return self._backend().buckets[self.name]
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Readiness: what is loaded, what answers, what does not.
 
-Owns the verdict: `ok` only when Redis takes writes, the disk has room and both networks are loaded.
+Owns the verdict: `ok` only when Redis takes writes, the artifact store answers, the disk has room and both
+networks are loaded.
 """
 
 from __future__ import annotations
@@ -11,23 +12,26 @@ from typing import Literal
 from deployments.http.backend import Backend
 from deployments.http.room import has_room
 from deployments.http.schemas import HealthAnswer
-from storage.errors import StoreUnavailable
+from storage.errors import FileStoreError, StoreUnavailable
 
 NETWORKS = ("mobile_sam", "lama")
 
 
 async def check_health(backend: Backend, version: str) -> HealthAnswer:
     """One look at everything that a job needs; takes at most a few seconds."""
-    networks, (redis, queue), room = await asyncio.gather(
-        backend.networks(), _queue(backend), has_room(backend)
+    networks, (redis, queue), room, store_problem = await asyncio.gather(
+        backend.networks(), _queue(backend), has_room(backend), _store_problem(backend)
     )
     problems = [f"{name}: its stage does not answer yet" for name in NETWORKS if name not in networks]
     if redis != "ok":
         problems.append(f"redis: {redis}; jobs are refused until it answers and accepts writes")
     if not room:
         problems.append("disk: less than MIN_FREE_MB free on the volume of WORK_DIR; jobs are refused")
+    if store_problem:
+        problems.append(f"artifact store: {store_problem}; jobs are refused until it answers")
+    stores_ok = redis == "ok" and room and not store_problem
     return HealthAnswer(
-        status="ok" if not problems else ("starting" if redis == "ok" and room else "degraded"),
+        status="ok" if not problems else ("starting" if stores_ok else "degraded"),
         version=version,
         device=next((network.device for network in networks.values()), None),
         models_loaded=all(name in networks for name in NETWORKS),
@@ -36,6 +40,14 @@ async def check_health(backend: Backend, version: str) -> HealthAnswer:
         queue=queue,
         problems=problems,
     )
+
+
+async def _store_problem(backend: Backend) -> str:
+    try:
+        await asyncio.to_thread(backend.files.ping)
+    except FileStoreError as error:
+        return str(error)
+    return ""
 
 
 async def _queue(backend: Backend) -> tuple[Literal["ok", "refuses", "unreachable"], dict[str, int]]:

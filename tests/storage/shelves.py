@@ -52,10 +52,10 @@ class BucketShelf:
         self.bucket.age(known.get(key, f".jobs/{key}"), seconds)
 
 
-def object_store(bucket: Bucket, work_dir: Path) -> ObjectStore:
+def object_store(bucket: Bucket, work_dir: Path, patience_s: float = 15) -> ObjectStore:
     address = parse_store_url(bucket.url)
     assert isinstance(address, BucketAddress)
-    return ObjectStore(address, work_dir)
+    return ObjectStore(address, work_dir, patience_s)
 
 
 def _key(name: str) -> str:
