@@ -48,6 +48,12 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address that the HTTP proxy listens on.")
     port: int = Field(8000, ge=1, le=65535, description="Port that the HTTP proxy listens on.")
+    ray_metrics_port: int = Field(
+        0,
+        ge=0,
+        le=65535,
+        description="Port of loopback at which `make serve` exports Ray's own series to Prometheus; 0 = any.",
+    )
     workers: int = Field(1, ge=1, le=256, description="Replicas of the HTTP ingress.")
     log_level: str = Field(
         "info", pattern="(?i)^(debug|info|warning|error)$", description="Least severe log line kept."

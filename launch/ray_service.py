@@ -44,6 +44,7 @@ def ray_running(settings: Settings) -> Iterator[None]:
             num_cpus=max(2, os.cpu_count() or 2),
             include_dashboard=False,
             _node_ip_address="127.0.0.1",
+            _metrics_export_port=settings.ray_metrics_port or None,
             object_store_memory=512 << 20,
             log_to_driver=settings.log_level.lower() == "debug",
             logging_level="warning",
