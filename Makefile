@@ -7,6 +7,7 @@
 # overload  ten times the load that the machine can serve
 # doctor  say whether this machine is fit to serve, and what mends it
 # bench   the service beside the plain architecture, side by side (25 minutes; QUICK=1: 5)
+# capacity  simulate the service, compare with it, and plan for GPUs (15 minutes); docs/capacity.md anew
 # screenshots  take the README's pictures of the page anew
 # stages  measure the stages of one job on this machine, without the service
 
@@ -18,7 +19,7 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: serve test check doctor fuzz chaos soak overload bench stages screenshots figure clean help
+.PHONY: serve test check doctor fuzz chaos soak overload bench capacity stages screenshots figure clean help
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -54,6 +55,13 @@ doctor: $(STAMP)
 
 bench: $(STAMP)
 	@$(PY) -m benchmarks.side_by_side $(if $(QUICK),--quick)
+
+# The comparison ends with code 1 when it misses its goal, which is no reason to stop.
+capacity: $(STAMP)
+	-@$(PY) -m capacity.validate
+	@$(PY) -m capacity.measure
+	@$(PY) -m capacity.plan --out capacity/results/plan.json
+	@$(PY) -m capacity.report
 
 stages: $(STAMP)
 	@$(PY) -m benchmarks.stages

@@ -95,7 +95,8 @@ def plan_for(
         for stage in CPU_STAGES
     } | dict.fromkeys(GPU_STAGES, gpus)
     limits = sorted(
-        _limits(gpus, demand, assumed, hardware, most, jobs_s, replicas), key=lambda limit: limit.jobs_s
+        _limits(gpus, gpu_nodes + cpu_nodes, demand, assumed, hardware, most, jobs_s, replicas),
+        key=lambda limit: limit.jobs_s,
     )
     one_cell = min(limit.jobs_s for limit in limits if limit.per_cell)
     return Plan(
@@ -105,6 +106,7 @@ def plan_for(
 
 def _limits(
     gpus: int,
+    nodes: int,
     demand: Demand,
     assumed: Assumptions,
     hardware: Hardware,
@@ -113,7 +115,6 @@ def _limits(
     replicas: Mapping[str, int],
 ) -> list[Limit]:
     room = assumed.headroom
-    nodes = math.ceil(gpus / hardware.gpus_per_node)
     node_bytes = demand.edge_bytes + demand.hop_bytes + demand.store_written + demand.store_read
     limits = [
         Limit("GPUs", jobs_s, "more of them"),
@@ -141,14 +142,14 @@ def _limits(
             per_cell=True,
         ),
         Limit(
-            "network of the GPU nodes",
+            "network of the nodes",
             room * nodes * hardware.node_gbit_s * 1e9 / 8 / node_bytes,
             "faster cards, stages of a job on one node",
         ),
         Limit(
-            "HTTP proxies, one a GPU node",
+            "HTTP proxies, one a node",
             room * nodes / demand.core_s[PROXY],
-            "nodes without a GPU have proxies too; events or webhooks instead of polls",
+            "smaller nodes, HAProxy mode; events or webhooks instead of polls",
         ),
         Limit(
             "replicas of one Serve controller",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,8 +25,9 @@ from capacity.validate import RESULTS
 
 SIZES = (10, 100, 1000)
 PLAN = RESULTS / "plan.json"
-KNEE_SHARES = (0.1, 0.3, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95)
-KNEE_S, KNEE_REPLICATIONS, KNEE_GPUS = 8.0, 3, 10
+KNEE_SHARES = (0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 1.0, 1.1)
+KNEE_S, KNEE_REPLICATIONS, KNEE_GPUS = 6.0, 2, 10
+GPU_SWINGS = ("lama_ms", "encoder_ms", "decoder_ms", "three_objects")
 SWINGS = ("lama_ms", "encoder_ms", "lama_host_ms", "encoder_host_ms", "headroom", "three_objects", "polls")
 Options = TypeVar("Options", Assumptions, Hardware, Prices)
 
@@ -45,7 +46,27 @@ def make_plan(
         "plans": [_told(plan_for(gpus, demand, assumed, hardware, most)) for gpus in sizes],
         "cost": _cost(demand, assumed, hardware, prices),
         "swings": swings(times, assumed, hardware, prices),
+        "gpu_swings": gpu_swings(times, assumed),
     }
+
+
+def gpu_swings(times: ServiceTimes, assumed: Assumptions) -> dict[str, Any]:
+    """Jobs per second of one GPU, all of it used, and the cores busy with them; figures half and twice."""
+
+    def jobs_s(changed: Assumptions) -> float:
+        return 1 / demand_of(times, changed).gpu_total_s
+
+    def cores(changed: Assumptions) -> float:
+        return jobs_s(changed) * demand_of(times, changed).core_total_s
+
+    def both(figure: Callable[[Assumptions], float]) -> dict[str, Any]:
+        ends = {
+            name: [figure(replace(assumed, **{name: getattr(assumed, name) * factor})) for factor in (0.5, 2)]
+            for name in GPU_SWINGS
+        }
+        return {"value": figure(assumed), "swings": ends}
+
+    return {"jobs_s": both(jobs_s), "cores": both(cores)}
 
 
 def swings(

@@ -56,6 +56,7 @@ class Compared:
     measured_core_share: float
     predicted_core_share: float
     foreign_cores: float
+    rivals: float  # the simulation's threads of others that got these cores
     refused: int
     failed: tuple[str, ...]
 
@@ -124,7 +125,8 @@ def capacity(times: ServiceTimes, objects: int) -> float:
 def compare(load: Load, seen: LoadSeen, times: ServiceTimes) -> Compared:
     """The load's figures beside those of the simulation under the same load."""
     foreign = seen.spent.foreign / seen.spent.seconds
-    runs = _simulated(load, times, rivals_of(load, times, foreign), range(REPLICATIONS))
+    rivals = rivals_of(load, times, foreign)
+    runs = _simulated(load, times, rivals, range(REPLICATIONS))
     busy = (sum(seen.spent.by_part.values()) + seen.spent.foreign) / seen.spent.seconds / times.cores
     return Compared(
         load.name,
@@ -136,6 +138,7 @@ def compare(load: Load, seen: LoadSeen, times: ServiceTimes) -> Compared:
         busy,
         statistics.fmean(run.core_share for run in runs),
         foreign,
+        rivals,
         seen.refused,
         seen.failed,
     )
