@@ -146,21 +146,33 @@ def mean_parts(probes: Sequence[Probe], of: Callable[[Probe], Mapping[str, float
     return {part: max(0.0, mean) for part, mean in means.items()}
 
 
-def visits_of(probes: Sequence[Probe], poll: Call, forget: Call, put_s: float) -> list[Visit]:
-    """The steps of each probe; `put_s` is a synced write of a file, seconds without a core.
+def cores_in_use(probes: Sequence[Probe]) -> dict[str, float]:
+    """Core-seconds of each stage's process over the seconds in which it worked.
 
-    Processor time has ticks of 10 ms, so it is shared out by the mean over all probes.
+    Processor time has ticks of 10 ms, so this is a mean over all probes.
     """
-    upload, job = mean_parts(probes, lambda one: one.upload), mean_parts(probes, lambda one: one.job)
+    job = mean_parts(probes, lambda one: one.job)
     spans: dict[str, list[float]] = defaultdict(list)
     for probe in probes:
         for stage, seconds in _seconds_by_stage(probe).items():
             spans[stage].append(seconds)
-    ratio = {stage: job.get(stage, 0.0) * len(probes) / sum(many) for stage, many in spans.items()}
+    return {stage: job.get(stage, 0.0) * len(probes) / sum(many) for stage, many in spans.items()}
+
+
+def visits_of(
+    probes: Sequence[Probe], threads: Mapping[str, float], poll: Call, forget: Call, put_s: float
+) -> list[Visit]:
+    """The steps of each probe.
+
+    `threads`: the most cores that a stage was seen to use, of jobs of any size: in one with several objects
+    stages take cores from each other. `put_s`: a synced write of a file, seconds without a core.
+    """
+    upload, job = mean_parts(probes, lambda one: one.upload), mean_parts(probes, lambda one: one.job)
+    ratio = cores_in_use(probes)
     polls = statistics.fmean(probe.tapped.polls for probe in probes)
     others = sum(spent for part, spent in job.items() if part not in STAGES)
     between = max(0.0, others - polls * poll.core_s)
-    return [_visit(probe, upload, ratio, between, poll, forget, put_s) for probe in probes]
+    return [_visit(probe, upload, ratio, threads, between, poll, forget, put_s) for probe in probes]
 
 
 def _seconds_by_stage(probe: Probe) -> Counter[str]:
@@ -175,6 +187,7 @@ def _visit(
     probe: Probe,
     upload: Mapping[str, float],
     ratio: Mapping[str, float],
+    threads: Mapping[str, float],
     between: float,
     poll: Call,
     forget: Call,
@@ -184,9 +197,8 @@ def _visit(
     spans = [(one["stage"], began_at + one["start"], one["seconds"]) for one in probe.told["spans"]]
 
     def work(stage: str, seconds: float) -> Work:
-        share = ratio[STAGE_OF_SPAN[stage]]
-        wait_s = put_s if stage in ("cut_out", "compose") else 0.0
-        return Work(seconds * share, max(1.0, share), min(wait_s, seconds), STAGE_WEIGHT)
+        name, wait_s = STAGE_OF_SPAN[stage], put_s if stage in ("cut_out", "compose") else 0.0
+        return Work(seconds * ratio[name], max(1.0, threads[name]), min(wait_s, seconds), STAGE_WEIGHT)
 
     def first(stage: str) -> tuple[float, float]:
         return next(((start, start + seconds) for name, start, seconds in spans if name == stage), (0.0, 0.0))

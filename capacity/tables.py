@@ -6,8 +6,10 @@ Owns which figures are shown and with how many digits.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
+from capacity.arrivals import DAY
 from capacity.figures import PARTS
 from capacity.service_times import ServiceTimes
 
@@ -162,6 +164,8 @@ def demand_lines(told: Told) -> str:
         f"HTTP at the edge: {_mb(demand['edge_bytes'])}; between replicas: {_mb(demand['hop_bytes'])}",
         f"store: written {_mb(demand['store_written'])}, read {_mb(demand['store_read'])}",
         f"a million such jobs: **${sum(cost.values()):,.0f}** ({spent})",
+        f"a day of the shape in `capacity/arrivals.py` has {fmean(DAY):.0%} of its peak on average: hardware "
+        f"for the peak that is not let go by autoscaling costs {1 / fmean(DAY):.1f} times as much a job",
     )
     return "\n".join(f"- {line}" for line in lines)
 

@@ -26,7 +26,14 @@ from capacity.arrivals import poisson
 from capacity.crowding import measure_crowding
 from capacity.jobs import Visit
 from capacity.loads import Driver, Load, LoadSeen
-from capacity.one_client import OneClient, Probe, mean_parts, synced_write_s, visits_of
+from capacity.one_client import (
+    STAGES,
+    OneClient,
+    cores_in_use,
+    mean_parts,
+    synced_write_s,
+    visits_of,
+)
 from capacity.outcome import Outcome, of_one_run, of_replications
 from capacity.service_times import ServiceTimes
 from capacity.simulation import Run, simulate
@@ -83,13 +90,15 @@ def measure_service_times(
     forget = client.calls(lambda: client.visitor.forget(uploaded.pop()), FORGOTTEN)
     visits: dict[int, tuple[Visit, ...]] = {}
     parts: dict[str, Mapping[str, float]] = {"poll": poll.parts, "forget": forget.parts}
-    for objects, count in probes.items():
-        seen: list[Probe] = [client.probe(next(pictures), objects) for _ in range(count)]
-        visits[objects] = tuple(visits_of(seen, poll, forget, put_s))
-        parts[f"upload for {objects}"] = mean_parts(seen, lambda one: one.upload)
-        parts[f"job of {objects}"] = mean_parts(seen, lambda one: one.job)
-        middle = statistics.median(one.tapped.ready_at - one.tapped.tapped_at for one in seen)
-        say(f"{objects} object(s): {middle:.2f} s alone, {visits[objects][0].core_s:.2f} core-seconds")
+    seen = {n: [client.probe(next(pictures), n) for _ in range(count)] for n, count in probes.items()}
+    in_use = [cores_in_use(many) for many in seen.values()]
+    threads = {stage: max(one.get(stage, 0.0) for one in in_use) for stage in STAGES}
+    for n, many in seen.items():
+        visits[n] = tuple(visits_of(many, threads, poll, forget, put_s))
+        parts[f"upload for {n}"] = mean_parts(many, lambda one: one.upload)
+        parts[f"job of {n}"] = mean_parts(many, lambda one: one.job)
+        middle = statistics.median(one.tapped.ready_at - one.tapped.tapped_at for one in many)
+        say(f"{n} object(s): {middle:.2f} s alone, {visits[n][0].core_s:.2f} core-seconds")
     client.visitor.close()
     return ServiceTimes(
         {**facts, "synced write, s": put_s},

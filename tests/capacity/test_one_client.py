@@ -8,7 +8,7 @@ import time
 import psutil
 import pytest
 
-from capacity.one_client import STAGE_WEIGHT, Call, Probe, fills_of, step, visits_of
+from capacity.one_client import STAGE_WEIGHT, Call, Probe, cores_in_use, fills_of, step, visits_of
 from capacity.processor_time import CLIENT, ProcessorTime
 from capacity.service_times import LOCAL_STAGES
 from capacity.simulation import Clients, ServiceSpec, simulate
@@ -42,7 +42,7 @@ POLL, FORGET = Call(0.02, {"Ingress": 0.01}), Call(0.02, {"Ingress": 0.01})
 
 
 def test_steps_cost_what_was_measured() -> None:
-    (visit,) = visits_of([PROBE], POLL, FORGET, put_s=0.002)
+    (visit,) = visits_of([PROBE], cores_in_use([PROBE]), POLL, FORGET, put_s=0.002)
     assert visit.job_core_s == pytest.approx(sum(JOB.values()) - POLL.core_s, rel=0.01)
     assert visit.fills[0].work.threads == pytest.approx(0.95 / 0.5)
     assert visit.fills[0].work.weight == STAGE_WEIGHT < 1.0
@@ -51,7 +51,7 @@ def test_steps_cost_what_was_measured() -> None:
 
 
 def test_simulated_alone_it_takes_as_long_as_it_did() -> None:
-    (visit,) = visits_of([PROBE], POLL, FORGET, put_s=0.002)
+    (visit,) = visits_of([PROBE], cores_in_use([PROBE]), POLL, FORGET, put_s=0.002)
     spec = ServiceSpec(4.0, LOCAL_STAGES, 3)
     (job,) = simulate(spec, [visit], Clients(arrivals=[0.0]), seconds=20, seed=0).jobs
     assert job.ready is not None
