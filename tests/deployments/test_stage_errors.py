@@ -7,7 +7,7 @@ from ray.exceptions import ActorDiedError, RayTaskError
 
 from deployments.stage_errors import judge, unwrap
 from engine.errors import MaskTooSmallError
-from storage.errors import FileMissing
+from storage.errors import FileMissing, FileStoreUnavailable
 
 
 def as_ray_raises(error: Exception) -> Exception:
@@ -40,11 +40,17 @@ def test_missing_file_asks_whether_the_job_is_gone() -> None:
     assert judge(as_ray_raises(FileMissing("no such file"))).gone
 
 
+def test_a_store_that_is_away_is_worth_another_walk_and_said_in_words() -> None:
+    verdict = judge(as_ray_raises(FileStoreUnavailable("The object storage does not answer")))
+    assert verdict.passing and verdict.expected
+    assert "artifact store" in verdict.message and "segment again" in verdict.message
+
+
 def test_out_of_memory_names_the_setting_to_lower() -> None:
     assert "MAX_IMAGE_SIZE" in judge(as_ray_raises(MemoryError())).message
 
 
-@pytest.mark.parametrize("error", [MaskTooSmallError("a"), FileMissing("b")])
+@pytest.mark.parametrize("error", [MaskTooSmallError("a"), FileMissing("b"), FileStoreUnavailable("c")])
 def test_our_errors_survive_the_way_between_processes(error: Exception) -> None:
     copy = pickle.loads(pickle.dumps(error))
     assert type(copy) is type(error) and str(copy) == str(error)
