@@ -5,6 +5,7 @@
 # chaos   kill, stall and fill while jobs run; prove that none is lost (12 minutes)
 # soak    half an hour of mixed load: does anything grow?
 # overload  ten times the load that the machine can serve
+# load    a day of users in 8 minutes: stages grow and shrink, limits, a report with its figure (QUICK=1: 3)
 # doctor  say whether this machine is fit to serve, and what mends it
 # bench   the service beside the plain architecture, side by side (25 minutes; QUICK=1: 5)
 # capacity  simulate the service, compare with it, and plan for GPUs (15 minutes); docs/capacity.md anew
@@ -19,7 +20,7 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: serve test check doctor fuzz chaos soak overload bench capacity stages screenshots figure clean help
+.PHONY: serve test check doctor fuzz chaos soak overload load bench capacity stages screenshots figure clean help
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -49,6 +50,9 @@ soak: $(STAMP)
 
 overload: $(STAMP)
 	@$(PY) -m trials.overload
+
+load: $(STAMP)
+	@$(PY) -m load_tests $(if $(QUICK),--quick)
 
 doctor: $(STAMP)
 	@$(PY) -m doctor

@@ -13,6 +13,8 @@ from typing import Any
 
 import httpx
 
+from trials import retry_after
+
 PATIENCE_S = 90.0  # of one call, over all its tries
 CALL_TIMEOUT_S = 40.0
 LONGEST_WAIT_S = 5.0  # before the next try, whatever `Retry-After` says
@@ -69,10 +71,11 @@ class PatientClient:
                 if answer.is_success or answer.status_code == 404:
                     return answer
                 last = f"{answer.status_code} {answer.text[:160]}"
-                if answer.status_code not in (409, 503) or "retry-after" not in answer.headers:
+                told_s = retry_after.pause_s(answer.status_code, answer.headers, LONGEST_WAIT_S)
+                if told_s is None:
                     raise self._failed(method, path, last)
                 self._calls.slowest_refusal_s = max(self._calls.slowest_refusal_s, time.monotonic() - started)
-                pause_s = min(float(answer.headers["retry-after"]), LONGEST_WAIT_S)
+                pause_s = told_s
             self._calls.retried += 1
             self._calls.refusals[last] = self._calls.refusals.get(last, 0) + 1
             await asyncio.sleep(pause_s)

@@ -61,8 +61,8 @@ def samples(service: Service) -> Iterator[Sample]:
     """One sample of each process of `service`."""
     for process in [service.process, *service.process.children(recursive=True)]:
         with suppress(psutil.NoSuchProcess, psutil.ZombieProcess, FileNotFoundError, ProcessLookupError):
-            role = "launcher" if process == service.process else _role(process.pid)
-            if role == "sandbox" and _role(process.ppid()) == "sandbox":
+            role = "launcher" if process == service.process else role_of(process.pid)
+            if role == "sandbox" and role_of(process.ppid()) == "sandbox":
                 continue  # lives for one picture
             if role is None:
                 continue
@@ -80,7 +80,8 @@ def samples(service: Service) -> Iterator[Sample]:
             )
 
 
-def _role(pid: int) -> str | None:
+def role_of(pid: int) -> str | None:
+    """What a process of a service is: a deployment, or a part of Ray; None for a spare worker."""
     words = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
     for pattern, name in _ROLES:
         found = pattern.search(words)
@@ -114,7 +115,7 @@ def _mapped_store(pid: int) -> int:
 
 def redis_of(service: Service) -> redis.Redis:
     """A connection to the Redis that `service` has started for itself."""
-    server = next(one for one in service.process.children(recursive=True) if _role(one.pid) == "redis")
+    server = next(one for one in service.process.children(recursive=True) if role_of(one.pid) == "redis")
     port = next(one.laddr.port for one in server.net_connections("tcp") if one.status == psutil.CONN_LISTEN)
     password = (service.work_dir / ".redis" / "password").read_text()
     return redis.Redis(host="127.0.0.1", port=port, password=password)

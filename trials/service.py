@@ -57,6 +57,18 @@ class Service:
         port = next(line.split()[1] for line in lines if line.startswith("port "))
         return f"redis://:{(folder / 'password').read_text()}@127.0.0.1:{port}/0"
 
+    @property
+    def cluster_environment(self) -> dict[str, str]:
+        """What a process needs in its environment to join the service's Ray cluster."""
+        (raylet,) = self.processes("--raylet_socket_name=")
+        (address,) = (part for part in psutil.Process(raylet).cmdline() if part.startswith("--gcs-address="))
+        return {
+            "RAY_ADDRESS": address.partition("=")[2],
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN_PATH": str(self.work_dir / ".ray_token"),
+            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # as the launcher sets it: the cluster is on 127.0.0.1
+        }
+
     def replicas(self, deployment: str) -> set[int]:
         """Process ids of a deployment's replicas."""
         return self.processes(f"ray::ServeReplica:tapcut:{deployment}")

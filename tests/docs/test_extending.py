@@ -12,7 +12,6 @@ from pathlib import Path
 import cv2
 import httpx
 import numpy as np
-import psutil
 import pytest
 
 from storage.shared_folder import SharedFolder
@@ -90,10 +89,7 @@ def test_new_stage_sharpens_what_was_filled_and_nothing_else(
         service.redis_url,
         job_id,
         f"{job_id}/a99",
-        RAY_ADDRESS=gcs_address(service),
-        RAY_AUTH_MODE="token",
-        RAY_AUTH_TOKEN_PATH=str(service.work_dir / ".ray_token"),
-        RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0",  # as the launcher sets it: the cluster is on 127.0.0.1
+        **service.cluster_environment,
     )
     walked = json.loads(said.splitlines()[-1])
     files = SharedFolder(service.work_dir)
@@ -118,9 +114,3 @@ def detail(pixels: np.ndarray, where: np.ndarray) -> float:
     """Energy of the Laplacian."""
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     return float((cv2.Laplacian(grey, cv2.CV_64F)[where] ** 2).mean())
-
-
-def gcs_address(service: Service) -> str:
-    (raylet,) = service.processes("--raylet_socket_name=")
-    (found,) = (part for part in psutil.Process(raylet).cmdline() if part.startswith("--gcs-address="))
-    return found.partition("=")[2]
