@@ -46,7 +46,8 @@ def load_on(service: Service, folder: Path, day_s: float, *, workers: int = 0) -
     Raises:
         RuntimeError: Locust or the sampler did not do what it should.
     """
-    with locust(service.url, folder, day_s, workers=workers) as load:
+    log_path = folder / "sampler.log"
+    with locust(service.url, folder, day_s, workers=workers) as load, log_path.open("w") as log:
         sampler = subprocess.Popen(
             [
                 *(sys.executable, "-m", "load_tests.sampler", "--url", service.url),
@@ -56,6 +57,8 @@ def load_on(service: Service, folder: Path, day_s: float, *, workers: int = 0) -
             cwd=ROOT,
             env={**os.environ, **service.cluster_environment},
             stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=subprocess.STDOUT,
             text=True,
         )
         assert sampler.stdin is not None
@@ -74,14 +77,15 @@ def load_on(service: Service, folder: Path, day_s: float, *, workers: int = 0) -
             except subprocess.TimeoutExpired:
                 sampler.kill()
     if sampler.returncode != 0:
-        raise RuntimeError(f"the sampler ended with {sampler.returncode}")
+        raise RuntimeError(f"the sampler ended with {sampler.returncode}: {log_path.read_text()}")
 
 
 @contextmanager
 def locust(url: str, folder: Path, day_s: float, *, workers: int = 0) -> Iterator[subprocess.Popen[bytes]]:
     """Locust without its page, alone or as a master of `workers` on this machine; ended with the context."""
     base = [
-        *(sys.executable, "-m", "locust", "--locustfile", "load_tests/locustfile.py", "--headless", "--only-summary"),
+        *(sys.executable, "-m", "locust", "--locustfile", "load_tests/locustfile.py"),
+        *("--headless", "--only-summary"),
         *("--host", url, "--day-s", f"{day_s:g}", "--records", str(folder)),
         *("--stop-timeout", str(FINISH_S)),
     ]

@@ -28,16 +28,16 @@ class Scaling:
     policy: str = ""
 
 
-# A stage counts what waits inside it for another one, too (a picture to write waits for its fills), so
-# its target is above what it works on at a time. Batches are short: on a CPU two take as long together
-# as one after the other.
+# What waits inside a stage for another one counts, too: a picture to write waits for its fills, seven
+# pictures a job of three objects. So the composer's target is far above what it works on at a time.
+# Batches are short: on a CPU two take as long together as one after the other.
 SCALING = {
     "PhotoIntake": Scaling(most=3, target=1.0),
     "ImageEncoder": Scaling(most=2, target=3.0, user_config={"max_batch_size": 4}),
     "PromptDecoder": Scaling(most=2, target=6.0),
     "MaskRefiner": Scaling(most=2, target=3.0),
     "LamaInpainter": Scaling(most=4, target=3.0, user_config={"max_batch_size": 2}),
-    "ResultComposer": Scaling(most=2, target=8.0),
+    "ResultComposer": Scaling(most=2, target=32.0),
     "JobRunner": Scaling(
         most=3,
         target=5.0,
@@ -46,7 +46,7 @@ SCALING = {
     ),
 }
 DELAYS = {"look_back_period_s": 4.0, "upscale_delay_s": 3.0, "downscale_delay_s": 10.0}
-ONGOING = {"ResultComposer": 16, "MaskRefiner": 8, "JobRunner": 6}  # at least the target
+ONGOING = {"ResultComposer": 48, "MaskRefiner": 8, "JobRunner": 6}  # at least the target
 # Replicas share two cores; what Ray books for each must leave room for all of them.
 CPUS = 0.04
 SETTINGS = {

@@ -44,7 +44,7 @@ PHASES = {
     "evening": "#f1eaf6",
     "late": "#e9ecf3",
 }
-OTHERS = {"Ingress": "#a8b8c4", "ray": "#c3c9ce", "redis": "#b08968", "load": "#c9bfae", "sampler": "#8a939b"}
+OTHERS = {"Ingress": "#6f8797", "ray": "#a3adb5", "redis": "#9c6b3f", "load": "#c2a878", "sampler": "#4a4f54"}
 INK, FAINT = "#22303c", "#8a939b"
 WIDTH, DPI = 12.0, 100
 
@@ -79,7 +79,7 @@ def draw(run: Run, title: str) -> Figure:
         panel.tick_params(labelbottom=False)
     panels[-1].set_xlabel("minutes since the day began", color=INK, fontsize=9)
     for span in run.phases:
-        if span.end - span.start > 0.03 * last_s:
+        if span.end - span.start > 0.06 * last_s:
             middle = (span.start + span.end) / 120
             place = panels[0].get_xaxis_transform()
             panels[0].text(
@@ -312,7 +312,7 @@ def _cpu(axes: Axes, run: Run) -> None:
     _key(axes, [(f"{name}  {values.mean():.2f}", colour) for name, values, colour in shown])
 
 
-_WHO: Mapping[str, str] = {"ray": "Ray itself", "redis": "Redis", "load": "Locust", "sampler": "sampler"}
+_WHO: Mapping[str, str] = {"ray": "Ray, starts", "redis": "Redis", "load": "Locust", "sampler": "sampler"}
 
 
 def save(figure: Figure, path: Path) -> None:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import csv
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import gevent
-from locust import LoadTestShape, User, events
+from locust import LoadTestShape, User, events, runners
 from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
@@ -31,7 +32,7 @@ from load_tests.personas import (  # Locust takes the personas from this module
     ThreeObjects,
 )
 from load_tests.pictures import draw_ahead
-from load_tests.records import RowWriter, row_of
+from load_tests.records import LEAVING, RowWriter, row_of
 
 __all__ = [
     "BatchImport",
@@ -43,6 +44,14 @@ __all__ = [
     "SlowPoller",
     "ThreeObjects",
 ]
+
+
+_PRESENT = ("spawning", "running", "stopping")  # states of a runner that has users
+# Locust gives a worker up after 3 s of silence; beside a busy service that is no sign of death.
+runners.HEARTBEAT_LIVENESS = 20
+# Before a worker tells its master that it is there: drawing leaves no time for heartbeats.
+if "--master" not in sys.argv:
+    draw_ahead()
 
 
 class Day(LoadTestShape):
@@ -77,13 +86,13 @@ def add_options(parser: LocustArgumentParser) -> None:
 
 @events.init.add_listener
 def begin(environment: Environment, **_: Any) -> None:
-    """Draw the pictures and open the files."""
+    """Open the files."""
     folder = environment.parsed_options.records if environment.parsed_options is not None else ""
+    if not folder:
+        return
     if not isinstance(environment.runner, MasterRunner):
-        draw_ahead()
-        if folder:
-            _write_rows(environment, Path(folder))
-    if folder and not isinstance(environment.runner, WorkerRunner):
+        _write_rows(environment, Path(folder))
+    if not isinstance(environment.runner, WorkerRunner):
         _write_crowds(environment, Path(folder))
 
 
@@ -103,7 +112,7 @@ def _write_crowds(environment: Environment, folder: Path) -> None:
     def watch() -> None:
         while True:
             runner, shape = environment.runner, environment.shape_class
-            if runner is not None and isinstance(shape, Day) and runner.state in ("spawning", "running"):
+            if runner is not None and isinstance(shape, Day) and runner.state in _PRESENT:
                 options = environment.parsed_options
                 length_s = options.day_s if options is not None else FULL_DAY_S
                 counts = (
@@ -111,7 +120,8 @@ def _write_crowds(environment: Environment, folder: Path) -> None:
                     if isinstance(runner, MasterRunner)
                     else runner.user_classes_count
                 )
-                phase = DAY[phase_at(shape.get_run_time() / length_s)[0]].name
+                at = shape.get_run_time() / length_s
+                phase = DAY[phase_at(at)[0]].name if at < 1 else LEAVING
                 present = (counts.get(OF[one].__name__, 0) for one in Persona)
                 writer.writerow((f"{time.time():.3f}", phase, *present))
             gevent.sleep(1.0)

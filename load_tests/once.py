@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--small", action="store_true", help="two small pictures to import, not eight large ones"
     )
     options = parser.parse_args(arguments)
-    Visitor.pace = options.pace
+    Visitor.pace, Visitor.host = options.pace, options.host
     if options.small:
         BatchImport.pictures = 2
         BatchImport.photo = staticmethod(screen_photo)
@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
     events.request.add_listener(lambda **told: rows.append(row_of(**told)))
     chosen = [OF[Persona(options.persona)]] if options.persona else list(OF.values())
     classes: list[type[User]] = [*chosen]
-    environment = Environment(user_classes=classes, events=events, host=options.host)
+    environment = Environment(user_classes=classes, events=events)
     gevent.joinall([gevent.spawn(one(environment).come) for one in chosen], raise_error=True)
     if options.records:
         with RowWriter(options.records / "requests.csv") as writer:

@@ -37,13 +37,16 @@ class Family:
         self._looked = time.monotonic()
 
     def look(self) -> Usage:
-        """What each role took since the look before; the first answers zeros."""
+        """What each role took since the look before; the first, and one at nobody, answers zeros."""
         now = time.monotonic()
         seconds, self._looked = max(now - self._looked, 1e-3), now
         cpu: defaultdict[str, float] = defaultdict(float)
         rss: defaultdict[str, float] = defaultdict(float)
         spent: dict[int, float] = {}
-        for process in [self._root, *self._root.children(recursive=True)]:
+        family: list[psutil.Process] = []
+        with suppress(psutil.NoSuchProcess):  # Locust ends before the sampling does
+            family = [self._root, *self._root.children(recursive=True)]
+        for process in family:
             with suppress(psutil.NoSuchProcess, psutil.ZombieProcess, FileNotFoundError, ProcessLookupError):
                 role = self._role(process)
                 if role is None:

@@ -18,6 +18,7 @@ from typing import Any, Self
 FELT, CHECK = "FELT", "CHECK"  # kinds of rows that are not one HTTP request
 READY, PREVIEW, ANSWERED, DOWNLOADED = "tap to ready", "tap to preview", "upload to answer", "download"
 CANCELLED = "cancelled"
+LEAVING = "leaving"  # after the last phase, while visits are brought to their end
 
 
 @dataclass(frozen=True, slots=True)

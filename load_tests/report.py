@@ -19,7 +19,7 @@ import numpy as np
 from load_tests.day import Persona
 from load_tests.figure import draw, save
 from load_tests.limits import Verdict, judge
-from load_tests.records import FELT, Row
+from load_tests.records import CHECK, FELT, LEAVING, Row
 from load_tests.run import Run, percentile, read_run
 from trials.service import ROOT
 
@@ -91,7 +91,8 @@ def write_report(run: Run, verdicts: Sequence[Verdict], folder: Path, command: s
 
 
 def _title(run: Run) -> str:
-    minutes, seconds = divmod(round(run.crowds[-1].at - run.began), 60)
+    day_s = max(span.end for span in run.phases if span.name != LEAVING)
+    minutes, seconds = divmod(round(day_s), 60)
     return f"A day of users in {minutes} min {seconds} s"
 
 
@@ -128,7 +129,7 @@ def _felt(run: Run) -> Iterable[Sequence[str]]:
 
 
 def _requests(run: Run) -> Iterable[Sequence[str]]:
-    requests = [row for row in run.rows if row.kind not in (FELT, "CHECK")]
+    requests = [row for row in run.rows if row.kind not in (FELT, CHECK)]
     for kind, name in sorted({(row.kind, row.name) for row in requests}):
         rows = [row for row in requests if (row.kind, row.name) == (kind, name)]
         failed = sum(bool(row.error) for row in rows)

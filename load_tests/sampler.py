@@ -179,8 +179,10 @@ def main() -> int:
         commands.put("")
 
     threading.Thread(target=listen, daemon=True).start()
-    _sample(sampler, commands)
-    write_samples(options.out, Samples(before, sampler.replicas, tuple(sampler.taken)))
+    try:
+        _sample(sampler, commands)
+    finally:
+        write_samples(options.out, Samples(before, sampler.replicas, tuple(sampler.taken)))
     return 0
 
 

@@ -47,5 +47,6 @@ def test_every_persona_gets_what_it_came_for_and_leaves_nothing(service: Service
 
 def test_a_service_that_is_not_there_is_a_failure(tmp_path: Path) -> None:
     done = visit_once("http://127.0.0.1:9", tmp_path)
-    assert done.returncode == 1
-    assert all(row.error for row in read_rows(tmp_path))
+    assert done.returncode == 1, done.stderr
+    rows = read_rows(tmp_path)
+    assert {row.persona for row in rows} == set(Persona) and all(row.error for row in rows)
