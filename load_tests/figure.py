@@ -312,7 +312,7 @@ def _cpu(axes: Axes, run: Run) -> None:
     _key(axes, [(f"{name}  {values.mean():.2f}", colour) for name, values, colour in shown])
 
 
-_WHO: Mapping[str, str] = {"ray": "Ray, starts", "redis": "Redis", "load": "Locust", "sampler": "sampler"}
+_WHO: Mapping[str, str] = {"ray": "Ray itself", "redis": "Redis", "load": "Locust", "sampler": "sampler"}
 
 
 def save(figure: Figure, path: Path) -> None:

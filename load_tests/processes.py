@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -27,10 +27,10 @@ class Usage:
 
 
 class Family:
-    """The processes under one, looked at again and again."""
+    """The processes under one, looked at again and again. `deployments`: the names of the stages."""
 
-    def __init__(self, root: psutil.Process) -> None:
-        self._root = root
+    def __init__(self, root: psutil.Process, deployments: Collection[str] = ()) -> None:
+        self._root, self._deployments = root, deployments
         self._roles: dict[int, str] = {}
         self._spent: dict[int, float] = {}
         self._machine = psutil.cpu_times()
@@ -72,7 +72,8 @@ class Family:
         if role == "sandbox" and role_of(process.ppid()) == "sandbox":
             return None  # a fork for one picture: its parent is charged with it
         role = CHILD_OF.get(role or "", role)
-        if role is not None:
+        # A worker is Ray's until its command line says which deployment's replica it has become.
+        if role is not None and role in self._deployments:
             self._roles[process.pid] = role
         return role
 

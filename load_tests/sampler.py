@@ -47,7 +47,7 @@ class Sampler:
         load: psutil.Process | None,
     ) -> None:
         self._url, self._details = url, details
-        self._service = Family(service) if service is not None else None
+        self._service = Family(service, details()) if service is not None else None
         self._load = Family(load) if load is not None else None
         self._self = Family(psutil.Process())
         self.replicas: dict[str, tuple[int, int]] = {}
