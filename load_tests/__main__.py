@@ -52,7 +52,8 @@ def load_on(service: Service, folder: Path, day_s: float, *, workers: int = 0) -
             [
                 *(sys.executable, "-m", "load_tests.sampler", "--url", service.url),
                 *("--out", str(folder / "samples.json")),
-                *("--service-pid", str(service.process.pid), "--load-pid", str(load.pid)),
+                *("--service-pid", str(service.process.pid)),
+                *("--load-pid", *(str(one.pid) for one in load)),
             ],
             cwd=ROOT,
             env={**os.environ, **service.cluster_environment},
@@ -63,8 +64,9 @@ def load_on(service: Service, folder: Path, day_s: float, *, workers: int = 0) -
         )
         assert sampler.stdin is not None
         try:
-            ended = load.wait(day_s + FINISH_S + TOO_LONG_S)
-            if ended not in (0, 1):  # 1: some requests failed, which the limits judge
+            # A master ends before its workers have finished their visits.
+            ended = {one.wait(day_s + FINISH_S + TOO_LONG_S) for one in load}
+            if ended - {0, 1}:  # 1: some requests failed, which the limits judge
                 raise RuntimeError(f"Locust ended with {ended}: see {folder / 'locust.log'}")
             say("the day is over; waiting for the replicas to go back")
             sampler.stdin.write("settle\n")
@@ -81,7 +83,9 @@ def load_on(service: Service, folder: Path, day_s: float, *, workers: int = 0) -
 
 
 @contextmanager
-def locust(url: str, folder: Path, day_s: float, *, workers: int = 0) -> Iterator[subprocess.Popen[bytes]]:
+def locust(
+    url: str, folder: Path, day_s: float, *, workers: int = 0
+) -> Iterator[list[subprocess.Popen[bytes]]]:
     """Locust without its page, alone or as a master of `workers` on this machine; ended with the context."""
     base = [
         *(sys.executable, "-m", "locust", "--locustfile", "load_tests/locustfile.py"),
@@ -105,7 +109,7 @@ def locust(url: str, folder: Path, day_s: float, *, workers: int = 0) -> Iterato
             for command in (master, *workers * (worker,))
         ]
         try:
-            yield started[0]
+            yield started
         finally:
             for one in started:
                 if one.poll() is None:

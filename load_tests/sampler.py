@@ -17,7 +17,7 @@ import threading
 import time
 import urllib.request
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ class Sampler:
     """Takes samples of one service.
 
     `details`: what the Serve controller tells of the application's deployments. `service` and `load`: the
-    processes of a local service and of the load's generator.
+    processes of a local service and of the load's generators.
     """
 
     def __init__(
@@ -44,11 +44,11 @@ class Sampler:
         url: str,
         details: Callable[[], Mapping[str, Any]],
         service: psutil.Process | None,
-        load: psutil.Process | None,
+        load: Sequence[psutil.Process] = (),
     ) -> None:
         self._url, self._details = url, details
         self._service = Family(service, details()) if service is not None else None
-        self._load = Family(load) if load is not None else None
+        self._load = [Family(one) for one in load]
         self._self = Family(psutil.Process())
         self.replicas: dict[str, tuple[int, int]] = {}
         self.taken: list[Sample] = []
@@ -89,8 +89,8 @@ class Sampler:
 
     def _cpu_by_whom(self, usage: Usage | None, stages: Mapping[str, Any]) -> dict[str, float]:
         cpu = {"sampler": _all(self._self.look())}
-        if self._load is not None:
-            cpu["load"] = _all(self._load.look())
+        if self._load:
+            cpu["load"] = sum(_all(one.look()) for one in self._load)
         if usage is not None:
             cpu["machine"] = usage.cpu["machine"]
             cpu["redis"] = usage.cpu.get("redis", 0.0)
@@ -151,7 +151,7 @@ def main() -> int:
     parser.add_argument("--url", required=True)
     parser.add_argument("--out", type=Path, required=True, help="samples.json")
     parser.add_argument("--service-pid", type=int, help="the launcher of a local service")
-    parser.add_argument("--load-pid", type=int, help="the process that makes the load")
+    parser.add_argument("--load-pid", type=int, nargs="*", default=(), help="processes that make the load")
     options = parser.parse_args()
     before = machine()
 
@@ -169,7 +169,7 @@ def main() -> int:
         options.url,
         details,
         psutil.Process(options.service_pid) if options.service_pid else None,
-        psutil.Process(options.load_pid) if options.load_pid else None,
+        [psutil.Process(pid) for pid in options.load_pid],
     )
     commands: queue.Queue[str] = queue.Queue()
 
