@@ -1,10 +1,10 @@
 """`make chaos`: kills, stalls and fills while jobs run, and proves that no accepted job is lost.
 
-    python -m trials.chaos [--jobs 200] [--faults JobRunner,Redis,...] [--seed 1] [--seconds 600]
+    python -m trials.chaos [--jobs 200] [--faults JobRunner,Redis,...] [--seed 1] [--cluster [--s3]]
 
-Owns the order of events: first one machine and every fault on it, then a cluster of three nodes of
-which one is killed. Exit code 1 when a promise of `docs/reliability.md` is broken. Load, faults,
-measurement, audit and verdict have modules of their own.
+Owns the order of events: first one machine and every fault on it, then a cluster of three nodes that
+loses one, gets another and loses one again. Exit code 1 when a promise of `docs/reliability.md` is
+broken. Load, faults, measurement, audit and verdict have modules of their own.
 """
 
 from __future__ import annotations
@@ -25,7 +25,15 @@ import redis
 import yaml
 
 from trials.chaos_audit import Findings, audit, open_files
-from trials.chaos_cluster import kill_node, running_cluster
+from trials.chaos_cluster import (
+    Served,
+    kill_node,
+    placed_replicas,
+    running_cluster,
+    settle,
+    spread_problems,
+    spread_table,
+)
 from trials.chaos_faults import LASTING, all_faults
 from trials.chaos_load import Load
 from trials.chaos_scene import Fault, Scene
@@ -57,6 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1, help="of the moments and pictures (1)")
     parser.add_argument("--seconds", type=float, default=480, help="no further fault after these (480)")
     parser.add_argument("--cluster", action="store_true", help="only the cluster's part")
+    parser.add_argument("--s3", action="store_true", help="the cluster's artifacts in a bucket (needs root)")
     options = parser.parse_args(arguments)
     wanted = [name.strip() for name in options.faults.split(",") if name.strip()]
     problems = []
@@ -90,14 +99,28 @@ def _on_one_machine(options: argparse.Namespace, wanted: list[str]) -> list[str]
 
 def _on_a_cluster(options: argparse.Namespace) -> list[str]:
     with _folder() as folder:
-        say("starting a cluster: a head and two nodes with a replica of each stage")
-        with running_cluster(folder, SETTINGS) as (service, nodes):
-            faults = {NODE: kill_node(nodes)}
-            return asyncio.run(
-                _trial(
-                    service, folder / "cluster.yaml", faults, [NODE], options, min(options.jobs, CLUSTER_JOBS)
-                )
+        say("starting a cluster: a head and two nodes, the production config on them")
+        where = "in a bucket, no folder is shared" if options.s3 else "in a folder that the nodes share"
+        say(f"artifacts are {where}")
+        with running_cluster(folder, SETTINGS, in_bucket=options.s3) as served:
+            problems = _spread(served)
+            plan, jobs = [NODE] * options.rounds, min(options.jobs, CLUSTER_JOBS)
+            config, faults = folder / "serve_config.yaml", {NODE: kill_node(served)}
+            problems += asyncio.run(
+                _trial(served.service, config, faults, plan, options, jobs, served.shared)
             )
+            settle(served.cluster)
+            if options.s3:
+                kept = served.artifacts_on_nodes()
+                print(f"artifacts in the nodes' own WORK_DIRs: {kept}")
+                problems += [f"{kept} artifacts are kept on nodes"] if kept else []
+            return problems + _spread(served)
+
+
+def _spread(served: Served) -> list[str]:
+    """Print what is where; what breaks the config's rules."""
+    print(f"\n{spread_table(served.cluster)}\n", flush=True)
+    return spread_problems(served.config, placed_replicas(served.cluster))
 
 
 def _plan(faults: dict[str, Fault], rounds: int, order: random.Random) -> list[str]:
@@ -117,6 +140,7 @@ async def _trial(
     plan: list[str],
     options: argparse.Namespace,
     jobs: int,
+    shared: bool = True,
 ) -> list[str]:
     store: redis.Redis = redis.Redis.from_url(service.redis_url, decode_responses=True)
     load = Load(service.url, CLIENTS, options.seed)
@@ -138,7 +162,7 @@ async def _trial(
         await asyncio.sleep(0.2)
     await load.stop()
     say("the load has ended; waiting for the sweep of what faults left behind, then the audit")
-    findings = await _swept_audit(service, load, store)
+    findings = await _swept_audit(service, load, store, shared)
     print_table(rows, baseline_s)
     print_totals(load.ledger, findings)
     return [
@@ -154,10 +178,10 @@ async def _seconds_of_a_job(load: Load) -> float:
     return time.monotonic() - started
 
 
-async def _swept_audit(service: Service, load: Load, store: redis.Redis) -> Findings:
+async def _swept_audit(service: Service, load: Load, store: redis.Redis, shared: bool) -> Findings:
     deadline = time.monotonic() + 3 * STALE_S
     while True:
-        findings = await audit(service, load.ledger, store)
+        findings = await audit(service, load.ledger, store, shared=shared)
         if not findings.left_over or time.monotonic() > deadline:
             return findings
         await asyncio.sleep(5)

@@ -47,11 +47,15 @@ class Findings:
         return [*self.lost, *self.damaged, *self.left_over]
 
 
-async def audit(service: Service, ledger: Ledger, store: redis.Redis) -> Findings:
-    """Look at everything; the load must have ended, and nothing else have used the service."""
+async def audit(service: Service, ledger: Ledger, store: redis.Redis, *, shared: bool = True) -> Findings:
+    """Look at everything; the load must have ended, and nothing else have used the service.
+
+    `shared`: whether artifacts are in WORK_DIR; else they are looked at as a client can, only.
+    """
     findings = await audit_jobs(service, ledger)
-    look_at_store(store, ledger, service.work_dir, findings)
-    look_at_folder(store, service.work_dir, findings)
+    look_at_store(store, ledger, service.work_dir if shared else None, findings)
+    if shared:
+        look_at_folder(store, service.work_dir, findings)
     return findings
 
 
@@ -116,7 +120,7 @@ def wrong_with(name: str, data: bytes) -> str:
     return ""
 
 
-def look_at_store(store: redis.Redis, ledger: Ledger, work_dir: Path, findings: Findings) -> None:
+def look_at_store(store: redis.Redis, ledger: Ledger, work_dir: Path | None, findings: Findings) -> None:
     """Find jobs without files, jobs nobody asked for, and what the queue of ended jobs should not hold."""
     # Any here and below: redis-py types its answers for all protocols at once.
     client: Any = store
@@ -130,7 +134,7 @@ def look_at_store(store: redis.Redis, ledger: Ledger, work_dir: Path, findings: 
         folders = set()
         for field_name, key in job.items():
             if field_name.startswith(("file:", "upload:")):
-                if not (work_dir / key).is_file():
+                if work_dir is not None and not (work_dir / key).is_file():
                     findings.damaged.append(f"{job_id}: {key} is recorded and not there")
                 if field_name.startswith("file:"):
                     folders.add(Path(key).parent.name)

@@ -119,6 +119,11 @@ class Load:
             await self.wait(client, job)
             return job
 
+    async def an_upload(self) -> str:
+        """Id of a job that is only uploaded."""
+        async with PatientClient(self._url, self.ledger.calls) as client:
+            return (await self.upload(client)).job_id
+
     async def upload(self, client: PatientClient) -> Accepted:
         """Upload a fresh picture, perhaps twice with the same key."""
         number = next(self._seeds)

@@ -26,7 +26,7 @@ def production_config() -> dict[str, Any]:
 
 
 def small_variant(config: Mapping[str, Any], port: int, args: Mapping[str, Any]) -> dict[str, Any]:
-    """`config` for CPUs, on loopback's `port`, with few replicas of each stage and with `args` over its own.
+    """`config` for CPUs, on loopback's `port`, with the least replicas of each stage and `args` over its own.
 
     The address of Redis is left to the environment, as `docs/security.md` asks for.
     """

@@ -174,6 +174,21 @@ def running_service(settings: Mapping[str, str], config: Path | None = None) -> 
             service.remove_files()
 
 
+def wait_for_health(url: str, within_s: float = START_S) -> None:
+    """Wait until `/health` answers with 200.
+
+    Raises:
+        RuntimeError: it takes too long.
+    """
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        with suppress(httpx.TransportError):
+            if httpx.get(f"{url}/health", timeout=5).status_code == 200:
+                return
+        time.sleep(0.2)
+    raise RuntimeError(f"{url} is not healthy after {within_s:g} s")
+
+
 def wait_until_healthy(
     url: str, started: subprocess.Popen[bytes], log: Path, within_s: float = START_S
 ) -> None:
