@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import matplotlib
@@ -17,6 +18,8 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, PercentFormatter
+
+from capacity.jobs import Visit
 
 PAPER, INK, FAINT, GRID = "#f7f7f4", "#2b2f36", "#7b818a", "#dcdcd6"
 BLUE, ORANGE, RED, GREEN, GREY = "#3b6fb6", "#d98a1f", "#c0492f", "#3c8f6a", "#a9aeb5"
@@ -219,6 +222,52 @@ def draw_parts(parts: Mapping[str, Mapping[str, float]], path: Path) -> None:
         ax.tick_params(length=0)
         figure.legend(loc="outside lower center", ncols=6, fontsize=8.5)
         save(figure, path)
+
+
+def draw_service_times(visits: Mapping[int, Sequence[Visit]], path: Path) -> None:
+    """Each measured run of each stage: core-seconds, and the median."""
+    with plt.rc_context(STYLE):
+        figure, ax = plt.subplots(figsize=(11, 3.6), layout="constrained")
+        rows = list(_runs(()))
+        for lift, (objects, seen) in zip((-0.17, 0.17), sorted(visits.items()), strict=False):
+            colour = BLUE if objects == 1 else ORANGE
+            for row, values in enumerate(_runs(seen).values()):
+                ax.plot(
+                    values, [row + lift] * len(values), "o", color=colour, alpha=0.35, markersize=6, mew=0
+                )
+                if values:
+                    ax.plot(median(values), row + lift, "|", color=colour, markersize=15, mew=2.5)
+            ax.plot([], [], "o", color=colour, label=f"{objects} object{'s' if objects > 1 else ''}")
+        ax.set_yticks(range(len(rows)), rows)
+        ax.invert_yaxis()
+        ax.set_xscale("log")
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{1000 * value:g} ms"))
+        ax.set_title("Core-seconds of each run of a stage (dots), and the median (bars)")
+        ax.tick_params(length=0)
+        ax.legend(loc="lower right")
+        save(figure, path)
+
+
+def _runs(visits: Sequence[Visit]) -> dict[str, list[float]]:
+    return {
+        "intake of an upload": [visit.intake.core_s for visit in visits],
+        "encode a picture": [visit.encode.core_s for visit in visits],
+        "decode a job": [visit.decode.core_s for visit in visits],
+        "refine a job": [visit.refine.core_s for visit in visits],
+        "LaMa, a square": [fill.work.core_s for visit in visits for fill in visit.fills],
+        "cut out an object": [work.core_s for visit in visits for work in visit.cut_outs],
+        "compose a picture": [one.work.core_s for visit in visits for one in visit.removals],
+        "hops, HTTP, store, together": [
+            sum(
+                work.core_s
+                for work in (
+                    *(visit.accept, visit.pick_up, visit.to_decoder),
+                    *(visit.to_refiner, visit.to_writers, visit.finish),
+                )
+            )
+            for visit in visits
+        ],
+    }
 
 
 def _longest(parts: Mapping[str, Mapping[str, float]], kinds: Mapping[str, tuple[str, str]]) -> float:

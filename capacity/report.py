@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from capacity import figures
+from capacity.measure import MEASURED
 from capacity.outcome import of_replications
 from capacity.plan import PLAN
 from capacity.service_times import ServiceTimes, read_service_times
@@ -34,6 +35,16 @@ from capacity.validate import RESULTS, TAIL_S, WARM_UP_S
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "capacity.md"
 PICTURES = PAGE.parent / "capacity"
+ALTERNATIVES = {
+    "validation": "Each load's throughput, median and p95, measured and simulated",
+    "knee": "Throughput, waiting and busy stages against users; lines simulated, dots measured",
+    "parts": "Core-seconds of a visit, by process",
+    "service_times": "Core-seconds of each run of each stage",
+    "bottlenecks": "What each resource bears at each size, against what the GPUs bear",
+    "gpu_sensitivity": "Jobs and cores of one GPU if an assumption is half or twice",
+    "cluster_knee": "Waiting and batches on a simulated cluster of 10 GPUs",
+    "cost": "Cost of a million jobs, and the same with half and twice of each figure",
+}
 END = "<!-- end of figures -->"
 CURVE_USERS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16)
 CURVE_S, CURVE_REPLICATIONS = 60.0, 6
@@ -72,7 +83,9 @@ def sections_of(results: Path) -> dict[str, str]:
     """What stands between each pair of markers; a section whose file is missing is left out."""
     sections: dict[str, str] = {}
     validation, service_times = results / "validation.json", results / "service_times.json"
-    measured, plan = results / "measured.json", results / PLAN.name
+    measured, plan = results / MEASURED.name, results / PLAN.name
+    for name in drawn_of(results):
+        sections[f"picture of {name}"] = f"![{ALTERNATIVES[name]}](capacity/{name}.svg)"
     if validation.exists():
         sections["validation"] = validation_lines(json.loads(validation.read_text()))
     if service_times.exists():
@@ -104,19 +117,33 @@ def filled(page: str, sections: Mapping[str, str]) -> str:
     return page
 
 
+def drawn_of(results: Path) -> list[str]:
+    """Names of the pictures whose files are there."""
+    names = []
+    if (results / "validation.json").exists() and (results / "service_times.json").exists():
+        names += ["validation", "knee"]
+    if (results / MEASURED.name).exists():
+        names += ["parts", "service_times"]
+    if (results / PLAN.name).exists():
+        names += ["bottlenecks", "cost", "gpu_sensitivity", "cluster_knee"]
+    return names
+
+
 def draw(results: Path, pictures: Path) -> None:
     """All pictures whose files are there."""
-    validation, service_times = results / "validation.json", results / "service_times.json"
-    measured, plan = results / "measured.json", results / PLAN.name
-    if validation.exists() and service_times.exists():
-        told, times = json.loads(validation.read_text()), read_service_times(service_times)
+    names = drawn_of(results)
+    if "validation" in names:
+        told = json.loads((results / "validation.json").read_text())
+        times = read_service_times(results / "service_times.json")
         figures.draw_validation(told, pictures / "validation.svg")
         rivals = statistics.median(load["rivals"] for load in told["loads"] if load["users"])
         figures.draw_knee(knee_curve(times, rivals), told["loads"], pictures / "knee.svg")
-    if measured.exists():
-        figures.draw_parts(read_service_times(measured).parts, pictures / "parts.svg")
-    if plan.exists():
-        told = json.loads(plan.read_text())
+    if "parts" in names:
+        times = read_service_times(results / MEASURED.name)
+        figures.draw_parts(times.parts, pictures / "parts.svg")
+        figures.draw_service_times(times.visits, pictures / "service_times.svg")
+    if "cost" in names:
+        told = json.loads((results / PLAN.name).read_text())
         figures.draw_bottlenecks(told["plans"], pictures / "bottlenecks.svg")
         figures.draw_cost(told, pictures / "cost.svg")
         figures.draw_gpu_sensitivity(told, pictures / "gpu_sensitivity.svg")
