@@ -4,6 +4,7 @@
 # fuzz    send hostile requests and pictures to a service of its own
 # chaos   kill, stall and fill while jobs run; prove that none is lost (12 minutes)
 # soak    half an hour of mixed load: does anything grow?
+# monitoring  evaluate every query of dashboards and alerts with a Prometheus beside a running service
 # overload  ten times the load that the machine can serve
 # load    a day of users in 8 minutes: stages grow and shrink, limits, a report with its figure (QUICK=1: 3)
 # doctor  say whether this machine is fit to serve, and what mends it
@@ -20,7 +21,7 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: serve test check doctor fuzz chaos soak overload load bench capacity stages screenshots figure clean help
+.PHONY: serve test check doctor fuzz chaos soak overload monitoring load bench capacity stages screenshots figure clean help
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -53,6 +54,9 @@ overload: $(STAMP)
 
 load: $(STAMP)
 	@$(PY) -m load_tests $(if $(QUICK),--quick)
+
+monitoring: $(STAMP)
+	@$(PY) -m trials.monitoring
 
 doctor: $(STAMP)
 	@$(PY) -m doctor

@@ -122,7 +122,8 @@ OPERATIONS: dict[str, list[Panel]] = {
             "Use of replicas",
             (
                 (
-                    'avg by (deployment) (ray_serve_replica_utilization_percent{application="tapcut"})',
+                    "avg by (deployment)"
+                    ' (avg_over_time(ray_serve_replica_utilization_percent{application="tapcut"}[1m]))',
                     "{{deployment}}",
                 ),
             ),
