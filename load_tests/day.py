@@ -50,7 +50,7 @@ DAY = (
     Phase("evening", 0.20, (_P.FIRST_TAP, *6 * (_P.EXTRACT_ONLY,))),
     Phase("late", 0.10, (_P.FIRST_TAP,)),
 )
-FULL_DAY_S, QUICK_DAY_S = 400.0, 80.0
+FULL_DAY_S, QUICK_DAY_S = 340.0, 50.0
 
 
 @dataclass(frozen=True, slots=True)
