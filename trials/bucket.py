@@ -1,22 +1,25 @@
-"""A bucket on an S3 endpoint of our own: moto's server, in a process of its own, over real HTTP.
+"""A bucket on an S3 endpoint of our own: `trials.counting_s3` in a process of its own, over real HTTP.
 
-Owns the server's life and what its clients need in their environment. Ends only the process that it
-started.
+Owns the server's life, what its clients need in their environment, and the looks behind it. Ends only the
+process that it started.
 """
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from xml.etree import ElementTree
 
 import httpx
 
-from trials.service import free_port
+from trials.service import ROOT, free_port
 
 START_S = 60.0
 BUCKET = "tapcut-trial"
@@ -24,10 +27,22 @@ BUCKET = "tapcut-trial"
 
 @dataclass(frozen=True)
 class Bucket:
-    """`url`: for STORE_URL. `environment`: the credentials."""
+    """`url`: for STORE_URL. `environment`: the credentials. `process`: the endpoint's."""
 
     url: str
     environment: dict[str, str]
+    endpoint: str
+    process: subprocess.Popen[bytes]
+
+    def counts(self) -> Counter[str]:
+        """Requests by kind, and bytes, since the endpoint was started."""
+        return Counter(httpx.get(f"{self.endpoint}/counts", timeout=30).json())
+
+    def names(self) -> list[str]:
+        """What lies in the bucket (the first thousand)."""
+        answer = httpx.get(f"{self.endpoint}/{BUCKET}?list-type=2", timeout=30)
+        listed = ElementTree.fromstring(answer.raise_for_status().content)
+        return [found.text or "" for found in listed.iter() if found.tag.endswith("Key")]
 
 
 @contextmanager
@@ -39,9 +54,9 @@ def running_bucket(folder: Path) -> Iterator[Bucket]:
     """
     port = free_port()
     endpoint, log_path = f"http://127.0.0.1:{port}", folder / "moto.log"
-    command = [str(Path(sys.executable).with_name("moto_server")), "-H", "127.0.0.1", "-p", str(port)]
+    command = [sys.executable, "-m", "trials.counting_s3", str(port)]
     with log_path.open("w") as log:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
         deadline = time.monotonic() + START_S
         while True:
@@ -53,7 +68,9 @@ def running_bucket(folder: Path) -> Iterator[Bucket]:
                     raise RuntimeError(f"moto does not start: {log_path.read_text()[-2000:]}") from None
                 time.sleep(0.2)
         credentials = {"AWS_ACCESS_KEY_ID": "trial", "AWS_SECRET_ACCESS_KEY": "the secret of the trial"}
-        yield Bucket(f"s3://{BUCKET}/jobs?endpoint={endpoint}&region=eu-central-1", credentials)
+        url = f"s3://{BUCKET}/jobs?endpoint={endpoint}&region=eu-central-1"
+        yield Bucket(url, credentials, endpoint, process)
     finally:
+        process.send_signal(signal.SIGCONT)  # a trial may have stopped it
         process.terminate()
         process.wait(15)

@@ -1,7 +1,7 @@
 """`python -m trials.object_store`: whole jobs with artifacts in a bucket, beside the same with a folder.
 
 Owns the run, its promises and its table: milliseconds of each step on both stores, requests and bytes of
-each step on the bucket. The bucket is on an S3 endpoint of the trial's own (`trials.counting_s3`). Exit code
+each step on the bucket. The bucket is on an S3 endpoint of the trial's own (`trials.bucket`). Exit code
 1 when a promise is broken.
 """
 
@@ -10,26 +10,23 @@ from __future__ import annotations
 import argparse
 import io
 import json
-import os
 import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 import threading
 import time
 import zipfile
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from uuid import uuid4
-from xml.etree import ElementTree
 
 import httpx
 
+from trials.bucket import Bucket, running_bucket
 from trials.scenes import OBJECTS, photo
-from trials.service import ROOT, Service, free_port, running_service
+from trials.service import Service, running_service
 
 WIDTH, HEIGHT = 1024, 768
 JOB_S = 120.0
@@ -37,52 +34,10 @@ HANG_S = 5.0  # of the endpoint, while a job runs
 STEPS = ("upload", "preview", "job, 1 object", "job, 3 objects", "download", "archive.zip", "cleanup")
 
 
-class Endpoint:
-    """The trial's S3 endpoint and one bucket on it."""
-
-    def __init__(self, process: subprocess.Popen[bytes], port: int) -> None:
-        self.process = process
-        self._api = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30)
-        self._bucket = f"tapcut-{uuid4().hex[:12]}"
-        self._api.put(f"/{self._bucket}").raise_for_status()
-        self.store_url = f"s3://{self._bucket}/trial?endpoint=http://127.0.0.1:{port}&region=us-east-1"
-
-    def counts(self) -> Counter[str]:
-        """Requests by kind and bytes, since the endpoint was started."""
-        return Counter(self._api.get("/counts").json())
-
-    def names(self) -> list[str]:
-        """What lies in the bucket (the first thousand)."""
-        listed = ElementTree.fromstring(self._api.get(f"/{self._bucket}?list-type=2").content)
-        return [found.text or "" for found in listed.iter() if found.tag.endswith("Key")]
-
-
-@contextmanager
-def object_storage() -> Iterator[Endpoint]:
-    """An S3 endpoint in a process of its own, ended with the context."""
-    port = free_port()
-    process = subprocess.Popen([sys.executable, "-m", "trials.counting_s3", str(port)], cwd=ROOT)
-    try:
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                httpx.get(f"http://127.0.0.1:{port}/counts", timeout=5)
-                break
-            except httpx.TransportError:
-                if process.poll() is not None or time.monotonic() > deadline:
-                    raise
-                time.sleep(0.1)
-        yield Endpoint(process, port)
-    finally:
-        process.send_signal(signal.SIGCONT)
-        process.kill()
-        process.wait()
-
-
 class Round:
     """The steps of a user against one service; times and, of a bucket, requests are noted by step."""
 
-    def __init__(self, service: Service, endpoint: Endpoint | None) -> None:
+    def __init__(self, service: Service, endpoint: Bucket | None) -> None:
         self.api = httpx.Client(base_url=service.url, timeout=60)
         self.endpoint = endpoint
         self.times: dict[str, list[float]] = defaultdict(list)
@@ -173,9 +128,9 @@ def _size(answer: httpx.Response) -> int:
     return len(answer.raise_for_status().content)
 
 
-def run_store(store_url: str, endpoint: Endpoint | None, jobs: int, seconds: float) -> Round:
+def run_store(settings: Mapping[str, str], endpoint: Bucket | None, jobs: int, seconds: float) -> Round:
     """Rounds on a service of this store: one to warm up, then `jobs` or as many as fit into `seconds`."""
-    with running_service({"STORE_URL": store_url}) as service:
+    with running_service(settings) as service:
         user = Round(service, endpoint)
         user.go(0, noted=False)
         ends = time.monotonic() + seconds
@@ -190,7 +145,7 @@ def run_store(store_url: str, endpoint: Endpoint | None, jobs: int, seconds: flo
     return user
 
 
-def _hang(user: Round, endpoint: Endpoint) -> None:
+def _hang(user: Round, endpoint: Bucket) -> None:
     """The endpoint answers nothing for a while; the job that runs meanwhile becomes ready all the same."""
     job_id = user.upload(photo(WIDTH, HEIGHT, "JPEG", 1000))
     endpoint.process.send_signal(signal.SIGSTOP)
@@ -203,7 +158,7 @@ def _hang(user: Round, endpoint: Endpoint) -> None:
     user.api.delete(f"/cleanup/{job_id}").raise_for_status()
 
 
-def _check_empty(user: Round, endpoint: Endpoint) -> None:
+def _check_empty(user: Round, endpoint: Bucket) -> None:
     deadline = time.monotonic() + 10
     while endpoint.names() and time.monotonic() < deadline:
         time.sleep(0.2)
@@ -231,12 +186,11 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=40, help="longest for the rounds of one store")
     parser.add_argument("--json", type=Path, help="write the figures there")
     options = parser.parse_args()
-    os.environ.setdefault("AWS_ACCESS_KEY_ID", "trial")
-    os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "trial")
     with tempfile.TemporaryDirectory() as folder:
-        on_folder = run_store(f"file://{folder}", None, options.jobs, options.seconds)
-    with object_storage() as endpoint:
-        on_bucket = run_store(endpoint.store_url, endpoint, options.jobs, options.seconds)
+        on_folder = run_store({"STORE_URL": f"file://{folder}"}, None, options.jobs, options.seconds)
+        with running_bucket(Path(folder)) as bucket:
+            settings = {"STORE_URL": bucket.url, **bucket.environment}
+            on_bucket = run_store(settings, bucket, options.jobs, options.seconds)
     print(table(on_folder, on_bucket))
     broken = on_folder.broken + on_bucket.broken
     for promise in broken:
