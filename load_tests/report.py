@@ -7,7 +7,6 @@ Owns the page. `python -m load_tests.report FOLDER` makes it again from the reco
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -21,7 +20,6 @@ from load_tests.figure import draw, save
 from load_tests.limits import Verdict, judge
 from load_tests.records import CHECK, FELT, LEAVING, Row
 from load_tests.run import Run, percentile, read_run
-from trials.service import ROOT
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #22303c; max-width: 1200px; margin: 2rem auto }
@@ -98,9 +96,6 @@ def _title(run: Run) -> str:
 
 def _facts(run: Run, command: str) -> str:
     machine = run.taken.machine
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
-    ).stdout.strip()
     sampler = np.mean([one.cpu.get("sampler", 0.0) for one in run.taken.samples])
     load = np.mean([one.cpu.get("load", 0.0) for one in run.taken.samples])
     service = np.mean([_service_cpu(run, index) for index in range(len(run.taken.samples))])
@@ -108,8 +103,9 @@ def _facts(run: Run, command: str) -> str:
     return (
         f"{command}; {datetime.fromtimestamp(run.began, UTC):%Y-%m-%d %H:%M} UTC; {machine['processor']}, "
         f"{machine['cores']} cores, {machine['memory_gib']} GiB, load average {machine['load_before']:.1f} "
-        f"when the sampling began; commit {commit or 'unknown'}. Of the machine's cores the service took "
-        f"{service:.2f} on average, Locust {load:.2f}, the sampler {sampler:.3f}, all else {others:.2f}."
+        f"when the sampling began; commit {machine.get('commit') or 'unknown'}. Of the machine's cores "
+        f"the service took {service:.2f} on average, Locust {load:.2f}, the sampler {sampler:.3f}, "
+        f"all else {others:.2f}."
     )
 
 

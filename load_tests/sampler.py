@@ -12,6 +12,7 @@ import argparse
 import os
 import platform
 import queue
+import subprocess
 import sys
 import threading
 import time
@@ -26,6 +27,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from load_tests.processes import Family, Usage
 from load_tests.records import Sample, Samples, StageSample, write_samples
+from trials.service import ROOT
 
 EVERY_S = 2.0
 SETTLE_S = 60.0
@@ -137,7 +139,11 @@ def machine() -> dict[str, Any]:
     """What the figures were taken on."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     return {
+        "commit": commit.stdout.strip(),
         "processor": models[0] if models else platform.processor(),
         "cores": os.cpu_count(),
         "memory_gib": round(psutil.virtual_memory().total / (1 << 30), 1),
