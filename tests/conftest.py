@@ -53,6 +53,7 @@ def service() -> Iterator[LaunchedService]:
         "WEBHOOK_ALLOW_PRIVATE": "127.0.0.1",
         "WEBHOOK_RETRY_S": "0.02",
         "WEBHOOK_TIMEOUT_S": "2",
+        "RAY_metrics_report_interval_ms": "5000",  # a test looks for new series
     }
     with running_service(settings) as started:
         yield started
