@@ -71,7 +71,9 @@ class Round:
         with self.step("upload", noted):
             job_id = self.upload(picture)
         with self.step("preview", noted):
-            self.api.post("/preview", json={"job_id": job_id, "points": points[:1]}).raise_for_status()
+            answer = self.api.post("/preview", json={"job_id": job_id, "points": points[:1]})
+            # 422: the small networks found nothing there.
+            self.check(answer.status_code in (200, 422), "every preview is answered")
         with self.step("job, 1 object", noted):
             self.run(job_id, points[:1])
         with self.step("job, 3 objects", noted):
