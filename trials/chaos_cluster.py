@@ -23,7 +23,7 @@ from storage.redis_server import start_redis
 from trials.bucket import running_bucket
 from trials.chaos_scene import Fault, FaultFailedError, Scene
 from trials.cluster import Cluster, running_nodes
-from trials.production import deployments_of, production_config, small_variant
+from trials.production import MOST_REPLICAS, deployments_of, production_config, small_variant
 from trials.service import CACHE, Service, free_port, wait_for_health
 
 GCS_NAMESPACE = "tapcut"
@@ -56,10 +56,12 @@ def running_cluster(
     workers: int = 2,
     gcs_on_redis: bool = False,
     in_bucket: bool = False,
+    most: int = MOST_REPLICAS,
 ) -> Iterator[Served]:
     """The production config, made small, on `workers` nodes and a head without replicas.
 
-    `in_bucket`: artifacts are kept in a bucket and no folder is shared; needs the right to mount.
+    `in_bucket`: artifacts are kept in a bucket and no folder is shared; needs the right to mount. `most`:
+    replicas of a stage.
 
     Raises:
         ClusterError: a node or the application does not start.
@@ -81,7 +83,7 @@ def running_cluster(
                 "RAY_REDIS_ADDRESS": f"127.0.0.1:{redis.port}",
                 "RAY_external_storage_namespace": GCS_NAMESPACE,
             }
-        config = small_variant(production_config(), port, args)
+        config = small_variant(production_config(), port, args, most)
         path = folder / "serve_config.yaml"
         path.write_text(yaml.safe_dump(config))
         private = work_dir if in_bucket else None

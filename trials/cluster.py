@@ -175,7 +175,8 @@ class Cluster:
         with log.open("a") as output:
             process = subprocess.Popen(
                 command,
-                cwd=ROOT,
+                # Not in the project's folder: Ray puts the head's before the code that a config names.
+                cwd=folder,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -262,6 +263,19 @@ class Cluster:
             for name, deployment in self.application().get("deployments", {}).items()
             for one in deployment["replicas"]
         ]
+
+    def replica_processes(self) -> set[int]:
+        """Process ids of the replicas that are up, those of an older version among them.
+
+        Serve's own list is empty while the last config deployed is one that could not be built.
+        """
+        found = set()
+        for node in self.nodes:
+            for process in node.processes():
+                with suppress(psutil.Error):
+                    if "".join(process.cmdline()[:1]).startswith("ray::ServeReplica:"):
+                        found.add(process.pid)
+        return found
 
     def wait_until_steady(self, within_s: float = START_S) -> dict[str, Any]:
         """Return the application when all its deployments have what they want.

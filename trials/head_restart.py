@@ -54,8 +54,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     folder = Path(tempfile.mkdtemp(prefix="tapcut-head-"))
     try:
-        say("starting a head and two nodes; GCS keeps its tables in Redis")
-        with running_cluster(folder, {"LEASE_S": f"{LEASE_S:g}"}, gcs_on_redis=True) as served:
+        say("starting a head and two nodes, one replica of each stage; GCS keeps its tables in Redis")
+        with running_cluster(folder, {"LEASE_S": f"{LEASE_S:g}"}, gcs_on_redis=True, most=1) as served:
             problems, figures = asyncio.run(_trial(served, options.clients, options.seed))
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -25,10 +25,13 @@ def production_config() -> dict[str, Any]:
     return config
 
 
-def small_variant(config: Mapping[str, Any], port: int, args: Mapping[str, Any]) -> dict[str, Any]:
+def small_variant(
+    config: Mapping[str, Any], port: int, args: Mapping[str, Any], most: int = MOST_REPLICAS
+) -> dict[str, Any]:
     """`config` for CPUs, on loopback's `port`, with the least replicas of each stage and `args` over its own.
 
-    The address of Redis is left to the environment, as `docs/security.md` asks for.
+    No stage has more than `most` replicas. The address of Redis is left to the environment, as
+    `docs/security.md` asks for.
     """
     small = copy.deepcopy(dict(config))
     small["http_options"] |= {"host": "127.0.0.1", "port": port}
@@ -41,7 +44,7 @@ def small_variant(config: Mapping[str, Any], port: int, args: Mapping[str, Any])
         actor.pop("memory", None)
         actor["num_cpus"] = CPU_SHARE
         if "num_replicas" in deployment:
-            deployment["num_replicas"] = min(deployment["num_replicas"], MOST_REPLICAS)
+            deployment["num_replicas"] = min(deployment["num_replicas"], most)
         if (scaling := deployment.get("autoscaling_config")) is not None:
             scaling["max_replicas"] = max(
                 scaling["min_replicas"], min(scaling["max_replicas"], MOST_REPLICAS)

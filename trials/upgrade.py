@@ -18,7 +18,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +76,7 @@ def main(arguments: list[str] | None = None) -> int:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if options.figures:
-        figures = {"steps": [asdict(step) for step in steps], **totals}
+        figures = {"steps": [{**vars(step), "seen": vars(step.seen)} for step in steps], **totals}
         options.figures.write_text(json.dumps(figures, indent=1) + "\n")
     for problem in problems:
         print(f"BROKEN: {problem}")
@@ -135,7 +135,7 @@ async def _deploy(served: Served, load: Load, watch: Watch, name: str, config: C
     """Deploy and wait until nothing changes any more, for good or bad; then a little longer."""
     cluster, step, calls = served.cluster, Step(name), load.ledger.calls
     watch.reset()
-    before = {replica.id for replica in cluster.replicas()}
+    before = cluster.replica_processes()
     sent, again, failed = calls.sent, calls.retried, len(calls.failures)
     began = time.monotonic()
     try:
@@ -146,12 +146,16 @@ async def _deploy(served: Served, load: Load, watch: Watch, name: str, config: C
         step.status, step.message = "not deployed", str(error)[-800:]
     step.seconds = time.monotonic() - began
     await asyncio.sleep(5)
-    now = {replica.id for replica in cluster.replicas() if replica.state == "RUNNING"}
+    now = cluster.replica_processes()
     step.replaced, step.replicas = len(now - before), len(now)
     step.calls, step.sent_again = calls.sent - sent, calls.retried - again
     step.failed = len(calls.failures) - failed
     step.seen = watch.reset()
-    say(f"{name}: {step.status} after {step.seconds:.1f} s, {step.replaced} of {step.replicas} replicas new")
+    say(
+        f"{name}: {step.status} after {step.seconds:.1f} s, {step.replaced} of {step.replicas} replicas new; "
+        f"{step.calls} calls, {step.sent_again} sent again, {step.failed} failed; "
+        f"previews {_listed(step.seen.previews)}; streams {_listed(step.seen.streams)}"
+    )
     return step
 
 
