@@ -16,7 +16,7 @@ from obstore.exceptions import BaseError
 from storage.s3_client import connect, refusal_code
 from storage.store_url import BucketAddress
 
-PATIENCE_S = 5.0
+PATIENCE_S = 3.0
 SKEW_TOLD_S = 60.0  # S3 itself refuses from 15 minutes on
 FOLDER = ".check"
 
