@@ -88,6 +88,7 @@ def examine() -> Iterator[Finding]:
         redis_server,
         memory,
         device,
+        placement,
         checkpoints,
     )
     for check in checks:
@@ -265,6 +266,26 @@ def device(settings: Settings) -> Finding:
             Grade.OK if free > 4e9 else Grade.WARNING, text, "" if free > 4e9 else "free some of its memory"
         )
     return Finding(Grade.OK, f"device: cpu, {torch.backends.cpu.get_cpu_capability()}")
+
+
+def placement(settings: Settings) -> Finding:
+    """What `make serve` deploys fits on this machine, by Ray's books."""
+    import torch
+
+    from launch.check_placement import require_placement
+    from launch.configuration import read_config
+    from launch.errors import LaunchError
+    from launch.placement import Node
+
+    cores, cards = max(2, os.cpu_count() or 2), torch.cuda.device_count()
+    config = read_config(ROOT / "serve_config.local.yaml")
+    # The config's own settings win, as they do when it is deployed.
+    settings = read_settings({**settings.as_args(), **(config["applications"][0].get("args") or {})})
+    try:
+        placed = require_placement(config, settings, [Node("this machine", {"CPU": cores, "GPU": cards})])
+    except LaunchError as error:
+        return Finding(Grade.BAD, f"placement: {error}", "change what is named, or set DEVICE=cpu")
+    return Finding(Grade.OK, f"placement: {len(placed)} replicas fit on {cores} cores and {cards} GPUs")
 
 
 def checkpoints(settings: Settings) -> Finding:

@@ -10,7 +10,8 @@
                        webhooks -> WebhookSender -> the clients' servers
 
 Owns which deployment is bound to which. Replicas, resources, batching and timeouts of each are in
-`serve_config.yaml` (GPU cluster) and `serve_config.local.yaml` (one machine).
+`serve_config.yaml` (GPU cluster) and `serve_config.local.yaml` (one machine); but what the three with
+networks ask of Ray follows from DEVICE and the settings of their shares, so that one file serves both.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ from typing import Any
 
 from ray.serve import Application
 
+from deployments.gpu_share import cluster_has_gpus
 from deployments.image_encoder import ImageEncoder
 from deployments.ingress import Ingress
 from deployments.job_runner import JobRunner
 from deployments.job_walk import Stages
 from deployments.lama_inpainter import LamaInpainter
 from deployments.mask_refiner import MaskRefiner
+from deployments.network_resources import network_resources
 from deployments.photo_intake import PhotoIntake
 from deployments.prompt_decoder import PromptDecoder
 from deployments.result_composer import ResultComposer
@@ -43,10 +46,13 @@ def build_app(args: dict[str, Any]) -> Application:
         raise SettingsError("setting REDIS_URL: needed, for example redis://127.0.0.1:6379/0")
 
     intake = PhotoIntake.bind(settings)
-    encoder = ImageEncoder.bind(settings)
-    decoder = PromptDecoder.bind(settings)
+    gpus = cluster_has_gpus()
+
+    def with_share(stage: Any) -> Any:  # Any: Serve's decorator makes a class into a deployment untold
+        return stage.options(ray_actor_options=network_resources(settings, stage.name, gpus)).bind(settings)
+
+    encoder, decoder, inpainter = map(with_share, (ImageEncoder, PromptDecoder, LamaInpainter))
     refiner = MaskRefiner.bind(settings)
-    inpainter = LamaInpainter.bind(settings)
     composer = ResultComposer.bind(settings)
 
     stages = Stages(encoder=encoder, decoder=decoder, refiner=refiner, inpainter=inpainter, composer=composer)

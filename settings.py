@@ -92,7 +92,22 @@ class Settings(BaseSettings):
         64, ge=1, description="Most jobs of one API key waiting; beyond it its `/segment` answers 429."
     )
 
-    device: Device = Field(Device.AUTO, description="Where the networks run: `auto`, `cpu` or `cuda`.")
+    device: Device = Field(
+        Device.AUTO,
+        description="Where the networks run: `auto` (GPUs, if Ray knows of one at the deployment), `cpu` or "
+        "`cuda`.",
+    )
+    encoder_gpu: float = Field(
+        0.3,
+        gt=0,
+        le=1,
+        description="Share of a GPU that a replica of the image encoder takes and holds its memory to.",
+    )
+    decoder_gpu: float = Field(0.2, gt=0, le=1, description="The same of the prompt decoder.")
+    inpainter_gpu: float = Field(0.5, gt=0, le=1, description="The same of the inpainter.")
+    network_cpus: float = Field(
+        1, ge=0, le=1024, description="CPUs that Ray reserves for a replica with a network."
+    )
     precision: Precision = Field(
         Precision.AUTO,
         description="Arithmetic of the networks: `fp32`, `bf16`, or `auto`: bf16 on processors that have it, "

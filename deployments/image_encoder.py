@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from ray import serve
 
+from deployments.gpu_share import keep_to_share
 from deployments.messages import Encoded, PictureRef
 from deployments.networks import load_encoder
 from deployments.pictures import PictureReader
@@ -38,6 +39,7 @@ class ImageEncoder:
     """Encodes pictures once, whoever asks."""
 
     def __init__(self, settings: Settings) -> None:
+        keep_to_share(settings)
         compute_in_background()
         self._network = load_encoder(settings)
         self._files = open_store(settings.store_url, settings.work_dir)

@@ -19,13 +19,16 @@ from ray.serve.exceptions import BackPressureError
 from ray.serve.handle import DeploymentHandle
 
 from deployments.encoding_ahead import EncodingAhead
+from deployments.gpu_share import keep_to_share
 from deployments.http.api import create_api
+from deployments.http.backend import NetworksSeen
 from deployments.http.places import Places
 from deployments.http.problems import StageUnavailableError
 from deployments.http.schemas import NetworkHealth
 from deployments.lending import call_with_upload
 from deployments.messages import Outline, PictureRef, TakenIn
 from deployments.stage_errors import judge, replica_died, unwrap
+from deployments.stage_states import StageState, read_stage_states
 from engine.types import ObjectPrompt
 from settings import Settings
 from storage.open_store import open_store
@@ -59,6 +62,7 @@ class Ingress:
         runner: DeploymentHandle,
         sender: DeploymentHandle,
     ) -> None:
+        keep_to_share(settings)
         # Bound so that they belong to the application; they take their work from Redis.
         del runner, sender
         connection = RedisConnection(settings.redis_url)
@@ -68,12 +72,15 @@ class Ingress:
         self.rates = RedisRateLimiter(connection)
         self.files = open_store(settings.store_url, settings.work_dir)
         self._intake, self._encoder, self._decoder = intake, encoder, decoder
-        self._refiner, self._inpainter = refiner, inpainter
+        self._refiner = refiner
         self._previews = Places(PREVIEWS_AT_ONCE, "previews")
         self._intake_full_until = 0.0
         self._ahead = EncodingAhead(lambda picture: encoder.encode_ahead.remote(picture))
-        self._networks: dict[str, NetworkHealth] = {}
-        self._networks_at = 0.0
+        self._networked = {"mobile_sam": ("ImageEncoder", encoder), "lama": ("LamaInpainter", inpainter)}
+        self._seen: NetworksSeen | None = None
+        self._seen_at = 0.0
+        self._asking: asyncio.Task[Mapping[str, StageState]] | None = None
+        self._starved: frozenset[str] = frozenset()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """The ASGI application, made in the replica that serves it."""
@@ -118,25 +125,57 @@ class Ingress:
         with self._previews.take():
             return await _answer(ask)
 
-    async def networks(self) -> Mapping[str, NetworkHealth]:
+    async def networks(self) -> NetworksSeen:
         """See `Backend`."""
-        if len(self._networks) == 2 and time.monotonic() - self._networks_at < HEALTH_KEPT_S:
-            return self._networks
-        asked = {"mobile_sam": self._encoder, "lama": self._inpainter}
+        if self._seen is not None and time.monotonic() - self._seen_at < HEALTH_KEPT_S:
+            return self._seen
+        states = await self._stage_states()
+        awake = {
+            name: handle
+            for name, (stage, handle) in self._networked.items()
+            if stage not in states or not states[stage].asleep
+        }
         answers = await asyncio.gather(
             *(
                 asyncio.wait_for(_answer(handle.describe.remote), HEALTH_TIMEOUT_S)
-                for handle in asked.values()
+                for handle in awake.values()
             ),
             return_exceptions=True,
         )
-        self._networks = {
+        loaded = {
             name: NetworkHealth(**answer)
-            for name, answer in zip(asked, answers, strict=True)
+            for name, answer in zip(awake, answers, strict=True)
             if not isinstance(answer, BaseException)
         }
-        self._networks_at = time.monotonic()
-        return self._networks
+        starved = {
+            name: f"{name}: its replica finds no room. {state.want_of_room}. "
+            "`python -m launch.check_placement` on the serve config says what to change"
+            for name, state in states.items()
+            if state.want_of_room
+        }
+        for name in starved.keys() - self._starved:
+            log.warning(starved[name])
+        self._starved = frozenset(starved)
+        seen = NetworksSeen(
+            loaded,
+            frozenset(self._networked.keys() - awake.keys()),
+            # One that has replicas serves; that it finds no room for more is said in the log.
+            tuple(text for name, text in sorted(starved.items()) if not states[name].present),
+        )
+        self._seen = seen if len(loaded) == len(awake) and not seen.starved else None
+        self._seen_at = time.monotonic()
+        return seen
+
+    async def _stage_states(self) -> Mapping[str, StageState]:
+        # One question at a time: Serve's controller may be away, and each holds a thread meanwhile.
+        if self._asking is None or self._asking.done():
+            application = serve.get_replica_context().app_name
+            self._asking = asyncio.create_task(asyncio.to_thread(read_stage_states, application))
+        try:
+            return await asyncio.wait_for(asyncio.shield(self._asking), HEALTH_TIMEOUT_S)
+        except Exception as error:
+            log.warning("Serve does not say how its stages are: %r", error)
+            return {}
 
     async def check_health(self) -> None:
         """Answered on the loop that serves requests, so that a blocked replica is replaced."""

@@ -111,19 +111,21 @@ class JobAttempts:
 
         request = SegmentRequest.from_json(job.request)
         walked = await JobWalk(self._stages, picture, request, folder, report).run()
-        networks = await self._describe_networks()
+        networks = await self._describe_networks(request)
         described = await asyncio.to_thread(
             result_files, self._files, folder, job, walked, networks, began_at
         )
         return Finished(status_result(walked), {**walked.files, **described}, walked.timings)
 
-    async def _describe_networks(self) -> dict[str, dict[str, str]]:
-        if not self._networks:
-            mobile_sam, lama = await asyncio.gather(
-                self._stages.encoder.describe.remote(), self._stages.inpainter.describe.remote()
-            )
-            self._networks = {"mobile_sam": mobile_sam, "lama": lama}
-        return self._networks
+    async def _describe_networks(self, request: SegmentRequest) -> dict[str, dict[str, str]]:
+        # An inpainter that nobody needs may be at zero replicas, and a question would wake it.
+        used = {"mobile_sam": self._stages.encoder}
+        if request.removes:
+            used["lama"] = self._stages.inpainter
+        for name, stage in used.items():
+            if name not in self._networks:
+                self._networks[name] = await stage.describe.remote()
+        return {name: self._networks[name] for name in used}
 
     async def _fail(self, started: Started, message: str) -> None:
         await _persist(lambda: self._queue.fail(started.delivery, started.attempt, message))

@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, replace
 
 from engine.types import ObjectPrompt
 
+REMOVALS = ("inpainted", "full_inpainted")
+
 
 @dataclass(frozen=True, slots=True)
 class ObjectRequest:
@@ -36,6 +38,11 @@ class SegmentRequest:
     dilate_px: int | None
     feather_px: int | None
     format: str  # of the inpainted results: png, jpeg, webp
+
+    @property
+    def removes(self) -> bool:
+        """Whether anything is to be inpainted."""
+        return any(output in REMOVALS for output in self.outputs)
 
     def with_mask(self, index: int, key: str) -> SegmentRequest:
         """The same call with the client's own mask of object `index` stored under `key`."""

@@ -17,6 +17,7 @@ from typing import Any
 
 from ray import serve
 
+from deployments.gpu_share import keep_to_share
 from deployments.job_attempt import JobAttempts
 from deployments.job_walk import Stages
 from deployments.scaling import BACKLOG
@@ -43,6 +44,7 @@ class JobRunner:
     """Runs up to `concurrent_jobs` jobs at once (serve config, `user_config`)."""
 
     def __init__(self, settings: Settings, stages: Stages) -> None:
+        keep_to_share(settings)
         self._settings = settings
         self._files = open_store(settings.store_url, settings.work_dir)
         connection = RedisConnection(settings.redis_url)

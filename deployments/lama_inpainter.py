@@ -11,6 +11,7 @@ from typing import Any
 
 from ray import serve
 
+from deployments.gpu_share import keep_to_share
 from deployments.messages import Filled
 from deployments.networks import load_inpainter
 from engine.priority import compute_in_background
@@ -24,6 +25,7 @@ class LamaInpainter:
     """Fills holes in crops; knows nothing of the pictures they come from."""
 
     def __init__(self, settings: Settings) -> None:
+        keep_to_share(settings)
         compute_in_background()
         self._network = load_inpainter(settings)
 

@@ -11,6 +11,7 @@ import time
 
 from ray import serve
 
+from deployments.gpu_share import keep_to_share
 from deployments.messages import Decoded, Outline, PictureRef, Refined, RefineRequest
 from deployments.pictures import PictureReader
 from deployments.reports import candidate_fields, object_fields, outline_fields
@@ -31,6 +32,7 @@ class MaskRefiner:
     """Chooses, cleans, dilates and feathers masks."""
 
     def __init__(self, settings: Settings) -> None:
+        keep_to_share(settings)
         compute_in_background()
         self._settings = settings
         self._files = open_store(settings.store_url, settings.work_dir)

@@ -12,6 +12,7 @@ from pathlib import Path
 from ray import serve
 
 from deployments.decoder import Decoder
+from deployments.gpu_share import keep_to_share
 from deployments.messages import PictureRef, TakenIn
 from settings import Settings
 from storage.files import job_key
@@ -23,6 +24,7 @@ class PhotoIntake:
     """Validates uploads and stores them as `original.png`."""
 
     def __init__(self, settings: Settings) -> None:
+        keep_to_share(settings)
         self._settings = settings
         self._files = open_store(settings.store_url, settings.work_dir)
         self._decoder = Decoder(

@@ -11,6 +11,7 @@ from typing import Any
 
 from ray import serve
 
+from deployments.gpu_share import keep_to_share
 from deployments.messages import Decoded, Encoded
 from deployments.networks import load_decoder
 from engine.priority import compute_in_background
@@ -24,6 +25,7 @@ class PromptDecoder:
     """Decodes all prompts of a job in one call."""
 
     def __init__(self, settings: Settings) -> None:
+        keep_to_share(settings)
         compute_in_background()
         self._network = load_decoder(settings)
 

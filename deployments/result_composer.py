@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 
 from ray import serve
 
+from deployments.gpu_share import keep_to_share
 from deployments.messages import Filled, PictureRef, RemovalPart, Written
 from deployments.pictures import PictureReader
 from deployments.reports import crop_fields
@@ -34,6 +35,7 @@ class ResultComposer:
     """Cuts out, composites, encodes and stores."""
 
     def __init__(self, settings: Settings) -> None:
+        keep_to_share(settings)
         compute_in_background()
         self._files = open_store(settings.store_url, settings.work_dir)
         self._pictures = PictureReader(self._files)

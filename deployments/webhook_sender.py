@@ -15,6 +15,7 @@ from typing import Any
 
 from ray import serve
 
+from deployments.gpu_share import keep_to_share
 from deployments.http.status import status_of
 from deployments.webhooks.pinned_network import PinnedNetwork
 from deployments.webhooks.post import Outcome, Poster, Verdict
@@ -127,6 +128,7 @@ class WebhookSender:
     """Delivers webhooks while WEBHOOK_SECRET is set; without it none are accepted."""
 
     def __init__(self, settings: Settings) -> None:
+        keep_to_share(settings)
         self._settings = settings
         self._loop: asyncio.Task[None] | None = None
         self._deliveries: Deliveries | None = None

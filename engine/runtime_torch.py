@@ -43,7 +43,8 @@ class TorchRuntime:
             batch = inputs[0].shape[0]
             if batch < 2 or any(one.shape[0] != batch for one in inputs):
                 raise GpuOutOfMemoryError(
-                    "out of memory on the GPU; lower INPAINT_SIZES, or give this stage a larger num_gpus"
+                    "out of memory on the GPU; lower INPAINT_SIZES or MAX_OBJECTS, or raise the stage's "
+                    "share of the card: ENCODER_GPU, DECODER_GPU, INPAINTER_GPU"
                 ) from error
         # Outside of the handler, whose traceback still holds the tensors that did not fit.
         if self.device != "cpu":

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from launch.check_placement import nodes_of_ray, require_placement
 from launch.configuration import read_config
 from launch.console import say
 from launch.errors import LaunchError, RayEndedError
@@ -86,7 +87,11 @@ def require_ray() -> None:
 
 
 def deploy(settings: Settings, config_path: Path) -> int:
-    """Deploy the config, over what runs already; the number of its stages."""
+    """Deploy the config, over what runs already; the number of its stages.
+
+    Raises:
+        LaunchError: the nodes have no room for it.
+    """
     from ray import serve
     from ray.serve.schema import ServeDeploySchema
 
@@ -94,6 +99,7 @@ def deploy(settings: Settings, config_path: Path) -> int:
     config["applications"][0]["args"] = settings.as_args()
     config["http_options"] = {"host": settings.host, "port": settings.port}
     config["logging_config"]["log_level"] = settings.log_level.upper()
+    require_placement(config, settings, nodes_of_ray())
     schema = ServeDeploySchema.model_validate(config)
     serve.start(
         proxy_location=schema.proxy_location,

@@ -38,7 +38,7 @@ def test_a_fit_machine_is_said_to_be_fit(tmp_path: Path) -> None:
     )
     findings = [json.loads(line) for line in found.stdout.splitlines()]
     assert found.returncode == 0, found.stdout + found.stderr
-    assert len(findings) == 10
+    assert len(findings) == 11
     by_grade = {grade: [one["what"] for one in findings if one["grade"] == grade] for grade in Grade}
     assert not by_grade[Grade.BAD]
     assert any("mobile_sam bundled, lama bundled" in what for what in by_grade[Grade.WARNING])

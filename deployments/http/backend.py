@@ -7,6 +7,7 @@ ingress deployment implements it over bound handles.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -24,6 +25,18 @@ class JobEvents(Protocol):
 
     def subscribe(self, job_id: str) -> AsyncGenerator[None]:
         """Yield at once, then after each change and at least every few seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class NetworksSeen:
+    """What is known of the networks: a name that is in neither has a stage that should answer and does not.
+
+    `starved`: a sentence for each stage that has no replica because none finds room.
+    """
+
+    loaded: Mapping[str, NetworkHealth]
+    asleep: frozenset[str]
+    starved: tuple[str, ...] = ()
 
 
 class Backend(Protocol):
@@ -82,5 +95,5 @@ class Backend(Protocol):
             StageUnavailableError: a stage does not answer.
         """
 
-    async def networks(self) -> Mapping[str, NetworkHealth]:
-        """The loaded networks by name; a network whose stage does not answer in time is missing."""
+    async def networks(self) -> NetworksSeen:
+        """The networks, asked of their stages; none is woken by it."""

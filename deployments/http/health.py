@@ -1,7 +1,7 @@
 """Readiness: what is loaded, what answers, what does not.
 
 Owns the verdict: `ok` only when Redis takes writes, the artifact store answers, the disk has room and both
-networks are loaded.
+networks are loaded, or asleep because nobody needed them.
 """
 
 from __future__ import annotations
@@ -19,10 +19,16 @@ NETWORKS = ("mobile_sam", "lama")
 
 async def check_health(backend: Backend, version: str) -> HealthAnswer:
     """One look at everything that a job needs; takes at most a few seconds."""
-    networks, (redis, queue), room, store_problem = await asyncio.gather(
+    seen, (redis, queue), room, store_problem = await asyncio.gather(
         backend.networks(), _queue(backend), has_room(backend), _store_problem(backend)
     )
-    problems = [f"{name}: its stage does not answer yet" for name in NETWORKS if name not in networks]
+    networks = seen.loaded
+    problems = [
+        f"{name}: its stage does not answer yet"
+        for name in NETWORKS
+        if name not in networks and name not in seen.asleep
+    ]
+    problems += seen.starved
     if redis != "ok":
         problems.append(f"redis: {redis}; jobs are refused until it answers and accepts writes")
     if not room:

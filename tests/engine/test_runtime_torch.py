@@ -46,4 +46,4 @@ def test_no_room_for_one_says_which_setting_to_lower() -> None:
     with pytest.raises(GpuOutOfMemoryError, match="INPAINT_SIZES") as refused:
         run(np.ones((4, 3), np.float32), np.ones((4, 3), np.float32))
     verdict = judge(refused.value)
-    assert verdict.passing and "num_gpus" in verdict.message
+    assert verdict.passing and "INPAINTER_GPU" in verdict.message

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from deployments.http.backend import NetworksSeen
 from deployments.http.schemas import NetworkHealth
 from deployments.messages import Outline, PictureRef, TakenIn
 from engine.photo import picture_digest, read_photo
@@ -41,6 +41,7 @@ class SmallService:
         self.events = RedisEvents(connection)
         self.files = open_store(settings.store_url, settings.work_dir)
         self.encoded: list[PictureRef] = []
+        self.seen = NetworksSeen({"mobile_sam": NETWORK, "lama": NETWORK}, frozenset())
 
     def require_intake(self) -> None:
         """Nothing waits here."""
@@ -70,8 +71,8 @@ class SmallService:
         fields["rle"] = coco_rle(square, picture.width, picture.height).as_dict()
         return Outline({**fields, "candidates": []}, png(np.zeros((8, 8), np.uint8)))
 
-    async def networks(self) -> Mapping[str, NetworkHealth]:
-        return {"mobile_sam": NETWORK, "lama": NETWORK}
+    async def networks(self) -> NetworksSeen:
+        return self.seen
 
     async def run_one(self) -> bool:
         """Take one job and end it as ready, its results copies of the picture; false when none waits."""
