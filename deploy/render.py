@@ -19,6 +19,7 @@ from typing import Any
 import yaml
 
 from launch.configuration import ROOT, read_config
+from launch.placement import resources_of
 from launch.ray_environment import node_environment
 from settings import read_settings
 
@@ -42,8 +43,8 @@ class Options:
 def serve_config(options: Options) -> dict[str, Any]:
     """serve_config.yaml for this installation.
 
-    Without REDIS_URL, which holds a password and comes by the environment; on processors alone without shares
-    of GPUs.
+    Without REDIS_URL, which holds a password and comes by the environment. DEVICE decides whether the stages
+    with networks ask for shares of GPUs.
     """
     config = read_config(ROOT / "serve_config.yaml")
     application = config["applications"][0]
@@ -51,21 +52,18 @@ def serve_config(options: Options) -> dict[str, Any]:
     application["args"]["DEVICE"] = options.device
     if options.store_url:
         application["args"]["STORE_URL"] = options.store_url
-    if options.device == "cpu":
-        for deployment in application["deployments"]:
-            deployment["ray_actor_options"]["num_gpus"] = 0
     return config
 
 
 def workers(config: dict[str, Any], resource: str, per_worker: float, spread: bool) -> tuple[int, int]:
-    """How many workers hold the stages that ask for `resource`, at least and at most.
+    """How many workers hold the stages that ask for `resource` (CPU or GPU), at least and at most.
 
     `spread`: also as many as the stages' `max_replicas_per_node` asks for.
     """
     lowest = highest = 0.0
     nodes = 1
     for deployment in config["applications"][0]["deployments"]:
-        share = float(deployment["ray_actor_options"].get(resource, 0))
+        share = _asked(config, deployment).get(resource, 0)
         scaling = deployment.get("autoscaling_config", {})
         fixed = deployment.get("num_replicas", 1)
         least, most = scaling.get("min_replicas", fixed), scaling.get("max_replicas", fixed)
@@ -109,12 +107,12 @@ def _fill_service(service: dict[str, Any], config: dict[str, Any], options: Opti
     cpu = float(groups["cpu"]["template"]["spec"]["containers"][0]["resources"]["requests"]["cpu"])
     if options.device == "cpu":
         cluster["workerGroupSpecs"] = [groups["cpu"]]
-        sizes = {"cpu": workers(config, "num_cpus", cpu, spread=True)}
+        sizes = {"cpu": workers(config, "CPU", cpu, spread=True)}
     else:
         without_gpu = _only(config, gpu=False)
         sizes = {
-            "cpu": workers(without_gpu, "num_cpus", cpu, spread=True),
-            "gpu": workers(_only(config, gpu=True), "num_gpus", 1, spread=True),
+            "cpu": workers(without_gpu, "CPU", cpu, spread=True),
+            "gpu": workers(_only(config, gpu=True), "GPU", 1, spread=True),
         }
     for group in cluster["workerGroupSpecs"]:
         least, most = sizes[group["groupName"]]
@@ -141,11 +139,14 @@ def _environment(config: dict[str, Any]) -> dict[str, str]:
     return {**environment, "PYTHONPATH": IMAGE_ROOT}
 
 
+def _asked(config: dict[str, Any], deployment: dict[str, Any]) -> dict[str, float]:
+    settings = read_settings(config["applications"][0].get("args"))
+    return resources_of(deployment, settings, cluster_has_gpus=True)
+
+
 def _only(config: dict[str, Any], gpu: bool) -> dict[str, Any]:
     application = config["applications"][0]
-    kept = [
-        one for one in application["deployments"] if bool(one["ray_actor_options"].get("num_gpus", 0)) == gpu
-    ]
+    kept = [one for one in application["deployments"] if ("GPU" in _asked(config, one)) == gpu]
     return {"applications": [{**application, "deployments": kept}]}
 
 

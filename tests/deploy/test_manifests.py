@@ -16,6 +16,7 @@ from ray.serve.schema import ServeDeploySchema
 
 from deploy.render import Options, main, manifests, serve_config, workers
 from launch.configuration import ROOT, read_config
+from launch.placement import resources_of
 from launch.ray_environment import EDGE_SETTINGS, EVERYWHERE
 from settings import Settings, read_settings
 
@@ -83,12 +84,13 @@ def test_the_rayservice_serves_what_serve_config_says(rendered: list[dict[str, A
     for name in ("proxy_location", "http_options", "logging_config"):
         assert served[name] == original[name]
     ours, theirs = served["applications"][0], original["applications"][0]
-    for one, other in zip(ours["deployments"], theirs["deployments"], strict=True):
-        shares = {**other["ray_actor_options"], "num_gpus": one["ray_actor_options"].get("num_gpus")}
-        assert {**one, "ray_actor_options": {}} == {**other, "ray_actor_options": {}}
-        assert one["ray_actor_options"] == shares
+    assert ours["deployments"] == theirs["deployments"]
     # A password would end in Ray's log.
     assert "REDIS_URL" not in ours["args"] and "redis://" not in service["spec"]["serveConfigV2"]
+
+
+def asked(application: dict[str, Any], stage: dict[str, Any]) -> dict[str, float]:
+    return resources_of(stage, read_settings(application["args"]), cluster_has_gpus=True)
 
 
 def test_processors_alone_need_no_gpu() -> None:
@@ -96,7 +98,7 @@ def test_processors_alone_need_no_gpu() -> None:
     assert "nvidia" not in yaml.safe_dump(documents)
     served = serve_config(VARIANTS["processors only"])["applications"][0]
     assert served["args"]["DEVICE"] == "cpu"
-    assert not any(one["ray_actor_options"]["num_gpus"] for one in served["deployments"])
+    assert not any("GPU" in asked(served, one) for one in served["deployments"])
 
 
 def test_with_s3_there_is_no_shared_volume() -> None:
@@ -130,7 +132,8 @@ def test_ray_asks_for_its_token_and_keeps_its_books_in_redis(rendered: list[dict
 def test_the_least_workers_hold_the_least_replicas_and_their_spread() -> None:
     for options in VARIANTS.values():
         config = serve_config(options)
-        stages = config["applications"][0]["deployments"]
+        application = config["applications"][0]
+        stages = application["deployments"]
         head, *groups = groups_of(manifests(options))
         assert head["rayStartParams"]["num-cpus"] == "0"
 
@@ -143,17 +146,17 @@ def test_the_least_workers_hold_the_least_replicas_and_their_spread() -> None:
                 group[count] * int(group["template"]["spec"]["containers"][0]["resources"]["requests"]["cpu"])
                 for group in groups
             )
-            needed = sum(replicas(one, which) * one["ray_actor_options"]["num_cpus"] for one in stages)
+            needed = sum(replicas(one, which) * asked(application, one)["CPU"] for one in stages)
             assert needed <= cpus, f"{which}: {needed} CPUs on {cpus}"
             gpus = sum(group[count] for group in groups if group["groupName"] == "gpu")
-            share = sum(replicas(one, which) * one["ray_actor_options"].get("num_gpus", 0) for one in stages)
+            share = sum(replicas(one, which) * asked(application, one).get("GPU", 0) for one in stages)
             assert share <= gpus + 1e-9
         for stage in stages:
             if limit := stage.get("max_replicas_per_node"):
                 nodes = sum(
                     group["minReplicas"]
                     for group in groups
-                    if not stage["ray_actor_options"].get("num_gpus") or group["groupName"] == "gpu"
+                    if "GPU" not in asked(application, stage) or group["groupName"] == "gpu"
                 )
                 assert math.ceil(replicas(stage, "min_replicas") / limit) <= nodes, stage["name"]
 
@@ -164,9 +167,9 @@ def test_workers_are_counted_by_shares_and_by_spread() -> None:
         "autoscaling_config": {"min_replicas": 3, "max_replicas": 9},
     }
     config = {"applications": [{"deployments": [stage]}]}
-    assert workers(config, "num_cpus", 8, spread=True) == (2, 4)
+    assert workers(config, "CPU", 8, spread=True) == (2, 4)
     stage["max_replicas_per_node"] = 1  # type: ignore[assignment]
-    assert workers(config, "num_cpus", 8, spread=True) == (3, 4)
+    assert workers(config, "CPU", 8, spread=True) == (3, 4)
 
 
 def test_pods_run_as_nobody_with_nothing_to_gain(rendered: list[dict[str, Any]]) -> None:
