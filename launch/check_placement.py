@@ -84,7 +84,7 @@ def nodes_of_ray() -> list[Node]:
 
     return [
         Node(f"node{i + 1}", {kind: amount for kind, amount in one["Resources"].items() if ":" not in kind})
-        for i, one in enumerate(one for one in ray.nodes() if one["Alive"])
+        for i, one in enumerate(one for one in ray.nodes() if one["Alive"] and one["Resources"].get("CPU"))
     ]
 
 

@@ -67,7 +67,7 @@ def write_config(path: Path) -> dict[str, tuple[int, int]]:
     config: dict[str, Any] = yaml.safe_load(LOCAL.read_text())
     replicas = {}
     for deployment in config["applications"][0]["deployments"]:
-        deployment["ray_actor_options"]["num_cpus"] = CPUS
+        deployment.setdefault("ray_actor_options", {})["num_cpus"] = CPUS
         scaling = SCALING.get(deployment["name"])
         if scaling is None:
             replicas[deployment["name"]] = (deployment.get("num_replicas", 1),) * 2

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 import time
@@ -30,8 +31,7 @@ def main() -> int:
     parser.add_argument("--scenes", default=",".join(SCENES), help=f"of {', '.join(SCENES)}")
     parser.add_argument("--table", action="store_true", help="for people")
     options = parser.parse_args()
-    import os
-
+    os.environ["REDIS_URL"] = "redis://127.0.0.1:1/0"  # nobody asks it for anything
     os.environ["RAY_SERVE_SLOW_STARTUP_WARNING_S"] = "2"  # read by Serve's controller
     os.environ["RAY_SERVE_SLOW_STARTUP_WARNING_PERIOD_S"] = "1"
     with tempfile.TemporaryDirectory(prefix="tapcut-placement-") as folder, logical_cluster() as cluster:
@@ -89,7 +89,7 @@ class Scene:
 
         application = config["applications"][0]
         application["import_path"] = "trials.stand_ins:build_app"
-        application["args"] |= {"WORK_DIR": str(self.folder), "REDIS_URL": "redis://127.0.0.1:1/0", **args}
+        application["args"] |= {"WORK_DIR": str(self.folder), **args}
         path = self.folder / "config.yaml"
         path.write_text(yaml.safe_dump(config))
         settings = read_settings(application["args"])
