@@ -46,7 +46,9 @@ def small_variant(
         if "num_replicas" in deployment:
             deployment["num_replicas"] = min(deployment["num_replicas"], most)
         if (scaling := deployment.get("autoscaling_config")) is not None:
-            scaling["min_replicas"] = scaling["min_replicas"] or 2  # asleep, a start would be what is measured
+            scaling["min_replicas"] = (
+                scaling["min_replicas"] or 2
+            )  # asleep, a start would be what is measured
             scaling["max_replicas"] = max(
                 scaling["min_replicas"], min(scaling["max_replicas"], MOST_REPLICAS)
             )
