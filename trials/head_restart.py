@@ -132,7 +132,10 @@ def _kill_gcs(served: Served, seconds: dict[str, float]) -> Fault:
     def kill() -> None:
         head, begun = served.cluster.head, time.monotonic()
         family = head.processes()
-        next(process for process in family if process.name() == "gcs_server").kill()
+        servers = [process for process in family if process.name() == "gcs_server"]
+        if not servers:
+            raise FaultFailedError("the head has no GCS")
+        servers[0].kill()
         try:
             head.process.wait(NOTICED_S)
         except subprocess.TimeoutExpired as error:
