@@ -22,11 +22,13 @@ def cluster_has_gpus() -> bool:
 def keep_to_share(settings: Settings) -> None:
     """Hide the GPUs from a replica that was given none, and hold the memory of one that was to its share.
 
-    To be called first in a replica's life: CUDA looks once.
+    To be called first in a replica's life: CUDA looks once. Outside a cluster it does nothing.
 
     Raises:
         ExecutionError: the share is too small for anything.
     """
+    if not ray.is_initialized():
+        return  # asked for its context, Ray would start a cluster of its own
     share = float(ray.get_runtime_context().get_assigned_resources().get("GPU", 0))
     if share == 0:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""

@@ -1,7 +1,7 @@
 """One real service and one real S3 endpoint for the whole session, and how the tests share two processes.
 
-`make test` runs two at a time: those of the folders that use the service in one process, in their order,
-and the others, file by file, in whichever is free. Without `-n` all run in one process.
+`make test` runs two at a time: those of WITH_SERVICE in one process, in their order, and the others, file
+by file, in whichever is free. Without `-n` all run in one process.
 """
 
 from __future__ import annotations
@@ -15,18 +15,34 @@ import pytest
 from tests.object_storage import ObjectStorage, running_object_storage
 from trials.service import LaunchedService, running_service
 
-FOLDERS_WITH_SERVICE = ("clients", "deploy", "docs", "load_tests", "service", "trials", "web")
+WITH_SERVICE = (
+    "tests/clients/test_command.py",
+    "tests/clients/test_python_client.py",
+    "tests/clients/test_typescript_client.py",
+    "tests/deploy/test_metrics.py",
+    "tests/deploy/test_nginx.py",
+    "tests/docs/test_examples.py",
+    "tests/docs/test_extending.py",
+    "tests/load_tests/test_personas.py",
+    "tests/service/",
+    "tests/trials/test_api.py",
+    "tests/trials/test_chaos.py",
+    "tests/trials/test_overload.py",
+    "tests/trials/test_pictures.py",
+    "tests/trials/test_soak.py",
+    "tests/web/",
+)
 WEBHOOK_SECRET = "whsec_c2VjcmV0IG9mIHRoZSB0ZXN0cyBmb3Igd2ViaG9va3M="
 
 
 def _is_with_service(nodeid: str) -> bool:
-    return nodeid.split("/")[1] in FOLDERS_WITH_SERVICE
+    return nodeid.startswith(WITH_SERVICE)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "service" in getattr(item, "fixturenames", ()) and not _is_with_service(item.nodeid):
-            raise pytest.UsageError(f"{item.nodeid} would start a second service: see {__name__}")
+            raise pytest.UsageError(f"{item.nodeid} would start a second service: add it to WITH_SERVICE")
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -67,7 +67,7 @@ async def test_a_job_that_ended_well_is_fine(store: Store, folder: SharedFolder)
 
 async def test_a_job_without_its_file_is_found(store: Store, folder: SharedFolder) -> None:
     job_id = await ended_job(store, folder)
-    folder.delete(f"{job_id}/a1/mask_0.png")
+    (folder.root / job_id / "a1" / "mask_0.png").unlink()
     assert found(store, folder, job_id).damaged == [
         f"{job_id}: {job_id}/a1/mask_0.png is recorded and not there"
     ]
