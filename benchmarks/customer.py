@@ -6,7 +6,7 @@ Owns what a job's seconds mean: from the sending of `/segment` to the first `/st
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
@@ -33,8 +33,33 @@ class JobSeen:
 
 def ready_at(job: JobSeen) -> float:
     """When our service committed the job, epoch seconds by its own clock."""
-    told = str(job.status["updated_at"])
-    return datetime.fromisoformat(told.replace("Z", "+00:00")).timestamp()
+    return moment_of(job.status)
+
+
+def moment_of(status: Mapping[str, Any]) -> float:
+    """When a job last changed by what our `/status` tells, epoch seconds."""
+    return datetime.fromisoformat(str(status["updated_at"]).replace("Z", "+00:00")).timestamp()
+
+
+def post_patiently(
+    api: httpx.Client,
+    path: str,
+    longest_s: float = JOB_S,
+    on_refusal: Callable[[], object] = lambda: None,
+    **request: Any,
+) -> httpx.Response:
+    """POST; a refusal for load is sent again as it asks, for `longest_s` at most.
+
+    Raises:
+        httpx.HTTPStatusError: the last answer is an error.
+    """
+    deadline = time.monotonic() + longest_s
+    while True:
+        answer = api.post(path, **request)
+        if answer.status_code not in REFUSALS or time.monotonic() > deadline:
+            return answer.raise_for_status()
+        on_refusal()
+        time.sleep(float(answer.headers.get("Retry-After", 1)))
 
 
 class Customer:
@@ -53,7 +78,7 @@ class Customer:
     def upload(self, picture: bytes) -> str:
         """Register a picture; the job's id. A refusal for load is sent again as it asks."""
         files = {"file": ("photo.jpg", picture, "image/jpeg")}
-        return str(self._patiently("/upload", files=files).json()["job_id"])
+        return str(post_patiently(self.api, "/upload", files=files).json()["job_id"])
 
     def job(
         self,
@@ -72,7 +97,7 @@ class Customer:
         if outputs is not None:
             body["outputs"] = list(outputs)
         tapped_at, started = time.time(), time.perf_counter()
-        self._patiently("/segment", params={"job_id": job_id}, json=body)
+        post_patiently(self.api, "/segment", params={"job_id": job_id}, json=body)
         while True:
             status = self.api.get(f"/status/{job_id}").raise_for_status().json()
             seconds = time.perf_counter() - started
@@ -87,11 +112,3 @@ class Customer:
     def forget(self, job_id: str) -> None:
         """Clean up."""
         self.api.delete(f"/cleanup/{job_id}").raise_for_status()
-
-    def _patiently(self, path: str, **request: Any) -> httpx.Response:
-        deadline = time.monotonic() + JOB_S
-        while True:
-            answer = self.api.post(path, **request)
-            if answer.status_code not in REFUSALS or time.monotonic() > deadline:
-                return answer.raise_for_status()
-            time.sleep(float(answer.headers.get("Retry-After", 1)))

@@ -8,15 +8,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import httpx
 
+from benchmarks.customer import moment_of, post_patiently
 from trials.scenes import OBJECTS, photo
 
 OUTLAST_S = 300.0
-REFUSALS = (429, 503)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +75,7 @@ class Visitor:
             status = self.poll(job_id)
             polls += 1
             if status["status"] == "ready":
-                moment = datetime.fromisoformat(str(status["updated_at"]).replace("Z", "+00:00")).timestamp()
-                return Tapped(tapped_at, accepted_at, moment, polls, status)
+                return Tapped(tapped_at, accepted_at, moment_of(status), polls, status)
             if status["status"] == "error" or time.time() > tapped_at + OUTLAST_S:
                 raise RuntimeError(f"the job has not become ready: {status}")
             time.sleep(self._poll_s)
@@ -100,10 +98,7 @@ class Visitor:
         return tapped
 
     def _post(self, path: str, **request: Any) -> httpx.Response:
-        ends = time.monotonic() + OUTLAST_S
-        while True:
-            answer = self.api.post(path, **request)
-            if answer.status_code not in REFUSALS or time.monotonic() > ends:
-                return answer.raise_for_status()
-            self.refused += 1
-            time.sleep(float(answer.headers.get("Retry-After", 1)))
+        return post_patiently(self.api, path, OUTLAST_S, self._count_refusal, **request)
+
+    def _count_refusal(self) -> None:
+        self.refused += 1
