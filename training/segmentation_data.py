@@ -24,11 +24,14 @@ from engine.mobile_sam.prompt_encoder import (
 )
 from engine.mobile_sam.segment import PIXEL_MEAN, PIXEL_STD
 from training.segmentation_pack import PackedPhoto
+from training.segmentation_scenes import Labels, Picture, draw_scene, paste
 
 # How often a photograph of a subset is drawn. Regions of BSDS and garments of CCP teach edges and
 # parts; whole objects are what one tap is mostly meant for.
 SUBSET_WEIGHT = {"ecssd": 1.0, "bsds500": 0.5, "ccp": 0.6, "pennfudan": 1.2, "human290": 1.2, "feralcat": 0.5}
 WHOLE_PERSON_SHARE = 0.6  # of the draws from CCP, whose label maps name garments
+DRAWN_SHARE, PASTED_SHARE = 0.06, 0.35  # of the pictures
+PASTED_FROM = ("ecssd", "ccp", "pennfudan", "human290", "feralcat")  # their masks are whole objects
 SMALLEST_SHARE, LARGEST_SHARE = 0.002, 0.8  # of the frame, for an object to be asked for
 MAX_POINTS = 4
 Token = tuple[float, float, int]
@@ -48,11 +51,12 @@ class SegmentationBatch:
 class SegmentationSampler:
     """An endless supply of batches."""
 
-    def __init__(self, photos: list[PackedPhoto], seed: int) -> None:
+    def __init__(self, photos: list[PackedPhoto], seed: int | np.random.SeedSequence) -> None:
         self._photos = photos
         self._rng = np.random.default_rng(seed)
         weights = np.array([SUBSET_WEIGHT[photo.subset] for photo in photos])
         self._odds = weights / weights.sum()
+        self._with_objects = [photo for photo in photos if photo.subset in PASTED_FROM]
 
     def batch(self, pictures: int, objects: int, side: int) -> SegmentationBatch:
         """Draw `pictures` pictures at `side` x `side` pixels with `objects` prompts each."""
@@ -86,16 +90,38 @@ class SegmentationSampler:
     ) -> tuple[NDArray[np.float32], list[NDArray[np.bool_]]]:
         """A changed picture float32 [S, S, 3] 0..255 and masks [S, S] of objects to ask for."""
         rng = self._rng
-        image = _decode(photo.jpeg, cv2.IMREAD_COLOR_RGB)
-        label_map = _decode(photo.label_maps[int(rng.integers(len(photo.label_maps)))], cv2.IMREAD_GRAYSCALE)
+        if rng.random() < DRAWN_SHARE:
+            image, label_map = draw_scene(side, rng)
+        else:
+            image, label_map = self._read(photo)
+            if self._with_objects and rng.random() < PASTED_SHARE:
+                image, label_map = self._paste_another(image, label_map)
         frame, label_map = _place(image, label_map, side, rng)
-        found = _objects(label_map, photo.subset, rng)
+        found = _objects(label_map)
         if not found:
             return frame, []
         chosen = [found[index] for index in rng.permutation(len(found))[:objects]]
         while len(chosen) < objects:  # few objects: ask for them again, with other prompts
             chosen.append(found[int(rng.integers(len(found)))])
         return frame, chosen
+
+    def _read(self, photo: PackedPhoto) -> tuple[Picture, Labels]:
+        rng = self._rng
+        label_map = _decode(photo.label_maps[int(rng.integers(len(photo.label_maps)))], cv2.IMREAD_GRAYSCALE)
+        if photo.subset == "ccp" and rng.random() < WHOLE_PERSON_SHARE:
+            label_map = (label_map > 0).astype(np.uint8)
+        return _decode(photo.jpeg, cv2.IMREAD_COLOR_RGB), label_map
+
+    def _paste_another(self, image: Picture, label_map: Labels) -> tuple[Picture, Labels]:
+        """An object of another photograph on this one."""
+        photo = self._with_objects[int(self._rng.integers(len(self._with_objects)))]
+        source, labels = _decode(photo.jpeg, cv2.IMREAD_COLOR_RGB), _decode(photo.label_maps[0], 0)
+        if photo.subset == "ccp":
+            labels = (labels > 0).astype(np.uint8)
+        found = _objects(labels)
+        if not found:
+            return image, label_map
+        return paste(image, label_map, source, found[int(self._rng.integers(len(found)))], self._rng)
 
 
 def draw_prompt(mask: NDArray[np.bool_], rng: np.random.Generator) -> list[Token]:
@@ -163,10 +189,8 @@ def _recolour(image: NDArray[np.float32], rng: np.random.Generator) -> NDArray[n
     return np.clip(image, 0, 255)
 
 
-def _objects(label_map: NDArray[np.uint8], subset: str, rng: np.random.Generator) -> list[NDArray[np.bool_]]:
+def _objects(label_map: Labels) -> list[NDArray[np.bool_]]:
     """Masks worth asking for, of a sensible size in the frame."""
-    if subset == "ccp" and rng.random() < WHOLE_PERSON_SHARE:
-        label_map = (label_map > 0).astype(np.uint8)
     areas = np.bincount(label_map.ravel(), minlength=2)
     areas[0] = 0
     low, high = SMALLEST_SHARE * label_map.size, LARGEST_SHARE * label_map.size

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,12 +16,13 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 
 from engine.mobile_sam.network import MobileSamDecoder, MobileSamEncoder
-from training.segmentation import Options, Trainer
 from training.segmentation_data import SegmentationSampler, correction, draw_prompt
 from training.segmentation_losses import segmentation_loss, true_iou
 from training.segmentation_model import BUNDLED, MobileSamPair, save_checkpoint
 from training.segmentation_pack import open_pack, pack_photos
+from training.segmentation_scenes import draw_scene, paste
 from training.segmentation_scores import mean_scores, segment_held_out
+from training.segmentation_trainer import Course, Trainer
 
 
 @pytest.fixture(autouse=True)
@@ -153,24 +156,43 @@ def test_saved_checkpoint_loads_and_is_scored(data: Path) -> None:
 def test_interrupted_training_goes_on_where_it_was_saved(data: Path) -> None:
     pack_photos(data, data / "pack.npz")
     batch = SegmentationSampler(open_pack(data / "pack.npz"), 0).batch(pictures=2, objects=2, side=64)
-    options = Options(
-        data=data,
-        minutes=1,
-        out=data / "out.safetensors",
-        run=data,
-        pictures=2,
-        objects=2,
-        threads=1,
-        evaluate_minutes=1,
-        seed=0,
-    )
-    straight = Trainer(options)
+    course = Course(steps=60, seed=0)
+    straight = Trainer(course)
     straight.train_step(batch)
-    straight.seconds = 20.0
-    straight.save()
-    resumed = Trainer(options)
-    resumed.resume()
-    assert (resumed.step, resumed.seconds) == (1, 20.0)
+    straight.save(data / "state.pt")
+    resumed = Trainer(course)
+    resumed.resume(data / "state.pt")
+    assert resumed.step == 1
     assert straight.train_step(batch) == pytest.approx(resumed.train_step(batch), rel=1e-3)
     for name, value in straight.average.state_dict().items():
         torch.testing.assert_close(resumed.average.state_dict()[name], value, rtol=1e-3, atol=1e-4)
+
+
+def test_two_processes_train_as_one_and_write_a_checkpoint(data: Path) -> None:
+    command = [sys.executable, "-m", "training.segmentation", "--processes", "2", "--steps", "2"]
+    sizes = ["--pictures", "2", "--objects", "2", "--evaluate-steps", "1"]
+    places = ["--data", str(data), "--run", str(data / "run"), "--out", str(data / "out.safetensors")]
+    done = subprocess.run([*command, *sizes, *places], capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr[-2000:]
+    with safe_open(data / "out.safetensors", "pt") as file:
+        assert "2 steps of 4 pictures" in file.metadata()["training"]
+    curve = [json.loads(line) for line in (data / "run/curve.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in curve] == [1, 2]
+    assert (data / "run/sheet.png").stat().st_size > 0
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_drawn_scene_shows_what_its_labels_say(seed: int) -> None:
+    image, labels = draw_scene(96, np.random.default_rng(seed))
+    assert image.shape == (96, 96, 3) and image.dtype == np.uint8 and labels.shape == (96, 96)
+    assert labels.any() and image.std() > 1
+
+
+def test_pasted_object_is_where_its_label_is() -> None:
+    ground, nothing = np.zeros((90, 120, 3), np.uint8), np.zeros((90, 120), np.uint8)
+    source = np.full((60, 60, 3), 200, np.uint8)
+    for seed in range(20):
+        image, labels = paste(ground, nothing, source, disc(60, 30, 30, 15), np.random.default_rng(seed))
+        bright = image[..., 0] > 75
+        assert np.count_nonzero(bright ^ (labels > 0)) <= 0.15 * max(np.count_nonzero(labels), 40)
+    assert not ground.any() and not nothing.any()
