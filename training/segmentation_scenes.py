@@ -52,8 +52,7 @@ def paste(
     size = round(shape.shape[1] * scale), round(shape.shape[0] * scale)
     if min(size) < 8:
         return image, labels
-    pixels = cv2.resize(np.ascontiguousarray(pixels), size, interpolation=cv2.INTER_AREA)
-    shape = cv2.resize(np.ascontiguousarray(shape), size, interpolation=cv2.INTER_AREA)
+    pixels, shape = _resize(pixels, size), _resize(shape, size)
     x = int(rng.integers(-size[0] // 3, width - 2 * size[0] // 3 + 1))
     y = int(rng.integers(-size[1] // 3, height - 2 * size[1] // 3 + 1))
     there = slice(max(y, 0), min(y + size[1], height)), slice(max(x, 0), min(x + size[0], width))
@@ -66,6 +65,11 @@ def paste(
     image[there] = np.clip(image[there] * (1 - soft) + lit * soft, 0, 255).astype(np.uint8)
     labels[there][shape[here] > 0] = max(int(labels.max()) + 1, _FIRST_PASTED)
     return image, labels
+
+
+def _resize(array: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    resized = cv2.resize(np.ascontiguousarray(array), size, interpolation=cv2.INTER_AREA)
+    return resized.astype(np.uint8, copy=False)
 
 
 def _soft(mask: NDArray[np.uint8]) -> NDArray[np.float32]:

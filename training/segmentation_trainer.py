@@ -111,7 +111,7 @@ class Trainer:
         flat = torch.cat([gradient.flatten() for gradient in gradients])
         together.all_reduce(flat)
         flat /= together.get_world_size()
-        parts = flat.split([gradient.numel() for gradient in gradients])
+        parts = torch.split(flat, [gradient.numel() for gradient in gradients])
         for gradient, part in zip(gradients, parts, strict=True):
             gradient.copy_(part.view_as(gradient))
 
