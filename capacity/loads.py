@@ -7,6 +7,7 @@ moments. Pictures are drawn before the clock starts.
 from __future__ import annotations
 
 import itertools
+import random
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -33,11 +34,12 @@ class Load:
     arrivals: Sequence[float] = ()
     look_s: float = 1.0
     poll_s: float = 0.5
+    look_spread: float = 0.5  # users in step with each other would collide always, or never
 
     @property
     def clients(self) -> Clients:
         """The same for the simulation."""
-        return Clients(self.users, self.arrivals, self.look_s, self.poll_s)
+        return Clients(self.users, self.arrivals, self.look_s, self.poll_s, self.look_spread)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class Driver:
         self._service, self._load = service, load
         expected = len(load.arrivals) or int(4 * load.seconds) + load.users
         self._pictures = itertools.cycle(new_pictures(expected, side, fresh_seed()))
+        self._rng = random.Random(fresh_seed())
         self._lock = threading.Lock()
         self._jobs: list[JobSeen] = []
         self._failed: list[str] = []
@@ -93,9 +96,9 @@ class Driver:
 
     def _visit(self, visitor: Visitor) -> None:
         with self._lock:
-            picture = next(self._pictures)
+            picture, look_s = next(self._pictures), self._load.clients.look(self._rng)
         try:
-            seen = visitor.visit(picture, self._load.objects, self._load.look_s)
+            seen = visitor.visit(picture, self._load.objects, look_s)
         except Exception as error:
             with self._lock:
                 self._failed.append(f"{type(error).__name__}: {error}"[:300])

@@ -42,13 +42,19 @@ class ServiceSpec:
 class Clients:
     """Who comes: `users` who begin anew when they are done, or one visitor at each of `arrivals` (seconds).
 
-    `look_s` passes between an upload's answer and the tap; `poll_s` between two `/status`.
+    `look_s` passes between an upload's answer and the tap, anything from `1 - look_spread` to
+    `1 + look_spread` times that; `poll_s` between two `/status`.
     """
 
     users: int = 0
     arrivals: Sequence[float] = ()
     look_s: float = 1.0
     poll_s: float = 0.25
+    look_spread: float = 0.0
+
+    def look(self, rng: random.Random) -> float:
+        """Seconds that one visitor looks at the picture."""
+        return self.look_s * rng.uniform(1 - self.look_spread, 1 + self.look_spread)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +148,7 @@ class _Service:
         yield self._do(visit.receive)
         yield self.stages["PhotoIntake"].call(visit.intake)
         embedded = self.stages["ImageEncoder"].call(visit.encode)  # ahead of the tap
-        yield self.env.timeout(clients.look_s)
+        yield self.env.timeout(clients.look(self.rng))
         ready: list[float] = []
         jobs.append((visit.objects, self.env.now, ready))
         yield self._do(visit.accept)

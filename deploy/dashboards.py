@@ -246,7 +246,8 @@ LATENCY: dict[str, list[Panel]] = {
             "Share of refusals",
             (
                 (
-                    'sum(tapcut:requests:rate5m{status_code=~"429|503"}) / sum(tapcut:requests:rate5m)',
+                    '(sum(tapcut:requests:rate5m{status_code=~"429|503"}) or vector(0))'
+                    " / sum(tapcut:requests:rate5m)",
                     "429 and 503",
                 ),
             ),
