@@ -103,7 +103,7 @@ def _on_a_cluster(options: argparse.Namespace) -> list[str]:
         where = "in a bucket, no folder is shared" if options.s3 else "in a folder that the nodes share"
         say(f"artifacts are {where}")
         with running_cluster(folder, SETTINGS, in_bucket=options.s3) as served:
-            problems = _spread(served)
+            problems = _spread(served, after_a_loss=False)
             plan, jobs = [NODE] * options.rounds, min(options.jobs, CLUSTER_JOBS)
             config, faults = folder / "serve_config.yaml", {NODE: kill_node(served)}
             problems += asyncio.run(
@@ -114,13 +114,13 @@ def _on_a_cluster(options: argparse.Namespace) -> list[str]:
                 kept = served.artifacts_on_nodes()
                 print(f"artifacts in the nodes' own WORK_DIRs: {kept}")
                 problems += [f"{kept} artifacts are kept on nodes"] if kept else []
-            return problems + _spread(served)
+            return problems + _spread(served, after_a_loss=True)
 
 
-def _spread(served: Served) -> list[str]:
+def _spread(served: Served, *, after_a_loss: bool) -> list[str]:
     """Print what is where; what breaks the config's rules."""
     print(f"\n{spread_table(served.cluster)}\n", flush=True)
-    return spread_problems(served.config, placed_replicas(served.cluster))
+    return spread_problems(served.config, placed_replicas(served.cluster), after_a_loss=after_a_loss)
 
 
 def _plan(faults: dict[str, Fault], rounds: int, order: random.Random) -> list[str]:

@@ -141,15 +141,21 @@ def spread_table(cluster: Cluster) -> str:
     return "\n".join(lines)
 
 
-def spread_problems(config: Mapping[str, Any], placed: Mapping[tuple[str, str], int]) -> list[str]:
-    """Where `placed` (stage, node -> running replicas) breaks what `config` says of spread, in words."""
+def spread_problems(
+    config: Mapping[str, Any], placed: Mapping[tuple[str, str], int], *, after_a_loss: bool = False
+) -> list[str]:
+    """Where `placed` (stage, node -> running replicas) breaks what `config` says of spread, in words.
+
+    After a loss only hard limits hold: what the node had starts at once where there is room, which may be one
+    node for all of a stage, and Ray moves nothing to a node that joins later.
+    """
     problems = []
     for name, stage in deployments_of(config).items():
         counts = [count for (stage_name, _), count in placed.items() if stage_name == name and count]
         limit = stage.get("max_replicas_per_node")
         if limit is not None and max(counts, default=0) > limit:
             problems.append(f"{name}: {max(counts)} replicas on one node, at most {limit} may be")
-        if len(counts) < 2:
+        if len(counts) < 2 and (limit is not None or not after_a_loss):
             problems.append(f"{name}: all {sum(counts)} replicas on one node")
     return problems
 

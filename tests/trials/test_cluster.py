@@ -28,6 +28,7 @@ def test_stage_on_one_node_alone_is_named() -> None:
     placed = two_each(config)
     placed["MaskRefiner", "127.0.0.3"], placed["MaskRefiner", "127.0.0.4"] = 2, 0
     assert spread_problems(config, placed) == ["MaskRefiner: all 2 replicas on one node"]
+    assert spread_problems(config, placed, after_a_loss=True) == []  # Ray moves nothing back
 
 
 def test_node_with_more_than_its_share_is_named() -> None:
