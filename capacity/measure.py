@@ -9,19 +9,18 @@ Runs the networks alone for their batching curves, then a service with one clien
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import tempfile
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import describe_machine
-from capacity.crowding import measure_crowding
+from capacity.crowding import in_a_process_of_its_own, measure_crowding, measure_thrift
 from capacity.curves import measure_curves
 from capacity.one_client import OneClient
-from capacity.service_times import ServiceTimes
 from capacity.traffic import count_hops, count_traffic
 from capacity.validate import PROBES, RESULTS, SIDE, measure_service_times
 from trials.service import CACHE, ROOT, running_service
@@ -40,12 +39,6 @@ def settings_for(networks: str, folder: Path) -> dict[str, str]:
     mobile_sam, lama = write_seeded_checkpoints(ROOT / "tests" / "golden", 0, folder, discs=True)
     paths = {"MOBILE_SAM_CHECKPOINT": str(mobile_sam), "LAMA_CHECKPOINT": str(lama)}
     return {**common, **paths, "CACHE_DIR": str(BENCH_CACHE)}
-
-
-def in_a_process_of_its_own(work: Any, *arguments: Any) -> Any:
-    """Networks that were loaded to be measured alone are gone before the service starts."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(work, arguments)
 
 
 def main() -> None:
@@ -69,24 +62,14 @@ def main() -> None:
         curves = in_a_process_of_its_own(measure_curves, settings)
         say("networks measured alone")
         hops = {n: in_a_process_of_its_own(count_hops, settings, n, SIDE) for n in PROBES}
-        crowding = measure_crowding()
+        crowding, thrift = measure_crowding(), in_a_process_of_its_own(measure_thrift, settings)
         with running_service(settings) as service:
             say("the service is ready")
-            times = measure_service_times(service, PROBES, crowding, facts, say)
+            times = measure_service_times(service, PROBES, crowding, thrift, facts, say)
             client = OneClient(service)
             traffic = {f"{n}": {**count_traffic(service, client, n, SIDE), **hops[n]} for n in PROBES}
             client.visitor.close()
-    ServiceTimes(
-        times.facts,
-        times.cores,
-        times.background_cores,
-        times.crowding,
-        times.foreign_cores,
-        times.visits,
-        times.parts,
-        traffic,
-        curves,
-    ).write(options.out)
+    replace(times, traffic=traffic, curves=curves).write(options.out)
     say(f"written: {options.out}")
 
 

@@ -12,7 +12,7 @@ import statistics
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ STAGE_OF_SPAN = {
     "cut_out": "ResultComposer",
     "compose": "ResultComposer",
 }
+NETWORKS = ("ImageEncoder", "PromptDecoder", "LamaInpainter")
 STAGES = ("ImageEncoder", *dict.fromkeys(STAGE_OF_SPAN.values()))
 # A nicer process gets less of a core that others want too: Linux's weights fall by a quarter each step.
 STAGE_WEIGHT = 1.25**-NICENESS
@@ -198,7 +199,8 @@ def _visit(
 
     def work(stage: str, seconds: float) -> Work:
         name, wait_s = STAGE_OF_SPAN[stage], put_s if stage in ("cut_out", "compose") else 0.0
-        return Work(seconds * ratio[name], max(1.0, threads[name]), min(wait_s, seconds), STAGE_WEIGHT)
+        cores = max(1.0, threads[name])
+        return Work(seconds * ratio[name], cores, min(wait_s, seconds), STAGE_WEIGHT, name in NETWORKS)
 
     def first(stage: str) -> tuple[float, float]:
         return next(((start, start + seconds) for name, start, seconds in spans if name == stage), (0.0, 0.0))
@@ -230,7 +232,7 @@ def _visit(
         objects=probe.objects,
         receive=step(max(probe.upload_s - intake, rest / 2), rest),
         intake=Work(intake),
-        encode=_lowered(step(probe.embed_s, upload.get("ImageEncoder", 0.0))),
+        encode=_of_a_network(step(probe.embed_s, upload.get("ImageEncoder", 0.0))),
         decode=work("decode", decode_to - decode_from),
         refine=work("refine", refine_to - refine_from),
         fills=tuple(Fill(work("inpaint", seconds), 0) for seconds in fills),
@@ -263,11 +265,11 @@ def _hop(spans: Sequence[tuple[str, float, float]]) -> float:
 
 
 def _after_hop(work: Work, hop_s: float, core_s: float) -> Work:
-    return Work(work.core_s + core_s, work.threads, work.wait_s + max(0.0, hop_s - core_s), work.weight)
+    return replace(work, core_s=work.core_s + core_s, wait_s=work.wait_s + max(0.0, hop_s - core_s))
 
 
-def _lowered(work: Work) -> Work:
-    return Work(work.core_s, work.threads, work.wait_s, STAGE_WEIGHT)
+def _of_a_network(work: Work) -> Work:
+    return replace(work, weight=STAGE_WEIGHT, in_step=True)
 
 
 def synced_write_s(folder: Path, size: int = 300_000, count: int = 12) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import simpy
@@ -21,13 +21,15 @@ class Work:
     """What one visit needs: `core_s` core-seconds on at most `threads` cores, after `wait_s` without any.
 
     `weight`: the share beside others, 1 for an ordinary process. Waits are those for a disk or another
-    process that the model does not hold; they take as long whatever else runs.
+    process that the model does not hold; they take as long whatever else runs. `in_step`: its threads wait
+    for each other, as a network's do, and spend less core-seconds where they get fewer cores.
     """
 
     core_s: float
     threads: float = 1.0
     wait_s: float = 0.0
     weight: float = 1.0
+    in_step: bool = False
 
     @property
     def alone_s(self) -> float:
@@ -36,34 +38,42 @@ class Work:
 
     def plus(self, core_s: float) -> Work:
         """The same with so much more (or less) to compute, never less than nothing."""
-        return Work(max(0.0, self.core_s + core_s), self.threads, self.wait_s, self.weight)
+        return replace(self, core_s=max(0.0, self.core_s + core_s))
 
 
 class _Piece:
-    __slots__ = ("done", "left", "rate", "threads", "weight")
+    __slots__ = ("done", "in_step", "left", "rate", "threads", "weight")
 
     def __init__(self, work: Work, done: simpy.Event) -> None:
         self.left = work.core_s
         self.threads = work.threads
         self.weight = work.weight
+        self.in_step = work.in_step
         self.rate = 0.0
         self.done = done
 
 
 class Processors:
-    """`cores` cores; `crowding` is what a core-second of one thread costs when all others are busy too.
+    """`cores` cores, and what a core-second costs when others want them too.
 
-    A network that was measured with a thread on every core has that in its figure already, so crowding is
-    for narrow work (at most half of the cores) alone. `rivals`: threads of others that want a core whenever
-    they can get one.
+    `crowding` is for narrow work (one thread, or at most half of the cores): its cost when all other cores
+    are busy; what was measured with a thread on every core has that in its figure already. `thrift` is for
+    work in step: its cost on one core alone, at most 1. `rivals`: threads of others that want a core
+    whenever they can get one.
     """
 
     def __init__(
-        self, env: simpy.Environment, cores: float, crowding: float = 1.0, rivals: float = 0.0
+        self,
+        env: simpy.Environment,
+        cores: float,
+        crowding: float = 1.0,
+        rivals: float = 0.0,
+        thrift: float = 1.0,
     ) -> None:
         self._env = env
         self._cores = cores
         self._crowding = crowding
+        self._thrift = thrift
         self._pieces: list[_Piece] = []
         self._rivals = [_Piece(Work(math.inf, rivals), env.event())] if rivals else []
         self._since = env.now
@@ -94,7 +104,10 @@ class Processors:
                 ) * elapsed
 
     def _speed(self, piece: _Piece) -> float:
-        if self._crowding == 1.0 or piece.threads > self._cores / 2:
+        if piece.in_step and piece.threads > 1.0:
+            lacking = min(1.0, (piece.threads - piece.rate) / (piece.threads - 1.0))
+            return 1.0 / (1.0 - (1.0 - self._thrift) * max(0.0, lacking))
+        if self._crowding == 1.0 or piece.threads > max(1.0, self._cores / 2):
             return 1.0
         everybody = (*self._pieces, *self._rivals)
         busy_elsewhere = sum(other.rate for other in everybody) - piece.rate

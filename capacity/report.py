@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from capacity import figures
+from capacity.comparison import TAIL_S, WARM_UP_S
 from capacity.measure import MEASURED
 from capacity.outcome import of_replications
 from capacity.plan import PLAN
@@ -31,7 +32,7 @@ from capacity.tables import (
     traffic_lines,
     validation_lines,
 )
-from capacity.validate import RESULTS, TAIL_S, WARM_UP_S
+from capacity.validate import RESULTS
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "capacity.md"
 PICTURES = PAGE.parent / "capacity"

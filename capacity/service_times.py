@@ -46,6 +46,7 @@ class ServiceTimes:
     parts: Mapping[str, Mapping[str, float]]
     traffic: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     curves: Mapping[str, Any] = field(default_factory=dict)
+    thrift: float = 1.0
 
     def local_service(self, rivals: float = 0.0) -> ServiceSpec:
         """The service of `serve_config.local.yaml` on the machine that was measured."""
@@ -55,6 +56,7 @@ class ServiceTimes:
             LOCAL_CONCURRENT_JOBS,
             background_cores=self.background_cores,
             crowding=self.crowding,
+            thrift=self.thrift,
             rivals=rivals,
         )
 

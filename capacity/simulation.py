@@ -34,6 +34,7 @@ class ServiceSpec:
     concurrent_jobs: int  # of all runners together
     background_cores: float = 0.0
     crowding: float = 1.0
+    thrift: float = 1.0
     rivals: float = 0.0  # threads of other programs that take what they can get
     gpus: int = 0
 
@@ -125,7 +126,9 @@ class _Service:
         self.env = simpy.Environment()
         self.rng = random.Random(seed)
         self.spec = spec
-        self.cores = Processors(self.env, spec.cores - spec.background_cores, spec.crowding, spec.rivals)
+        self.cores = Processors(
+            self.env, spec.cores - spec.background_cores, spec.crowding, spec.rivals, spec.thrift
+        )
         self.gpus = [Processors(self.env, 1.0) for _ in range(spec.gpus)]
         self.stages = {
             name: Stage(self.env, stage, self._places(name, stage), self.rng)

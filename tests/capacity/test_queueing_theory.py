@@ -147,6 +147,23 @@ def test_crowding_slows_narrow_work_beside_others_only() -> None:
     assert ends[1:] == [pytest.approx(2.25), pytest.approx(2.25)]
 
 
+def test_work_in_step_costs_less_on_fewer_cores() -> None:
+    env = simpy.Environment()
+    cores, ends = Processors(env, 2.0, thrift=0.8), []
+
+    def run(work: Work) -> Generator[simpy.Event, Any, None]:
+        yield env.process(cores.perform(work))
+        ends.append(env.now)
+
+    env.process(run(Work(2.0, threads=2.0, in_step=True)))
+    env.run()
+    assert ends == [pytest.approx(1.0)]
+    for in_step in (True, True, False):  # a third of the cores each, which is less than one
+        env.process(run(Work(2.0, threads=2.0, in_step=in_step)))
+    env.run()
+    assert ends[1:] == [pytest.approx(1 + 2.4), pytest.approx(1 + 2.4), pytest.approx(1 + 2.6)]
+
+
 def test_full_batch_goes_at_once_and_a_part_after_its_wait() -> None:
     env = simpy.Environment()
     spec = StageSpec(max_batch=4, batch_wait_s=0.5, batch_saves_s=0.9)
