@@ -57,7 +57,7 @@ class Networks:
         decoder = MobileSamDecoder.from_tensors(tensors, metadata)
         self._side = encoder.config.image_size
         self._encoder = PictureEncoder(_eager(encoder), self._side)
-        self._decoder = PromptDecoder(_eager(decoder), self._side)
+        self._decoder = PromptDecoder(_eager(decoder), self._side, single_first=decoder.config.single_first)
         self._lama = LamaNetwork.load(*read_tensors(lama))
         picture = np.zeros((64, 64, 3), np.uint8)
         self.mask_at(self.encode(picture), 32, 32)

@@ -104,8 +104,10 @@ def removal_section(folder: Path, settings: Settings, *, rivals: bool) -> Sectio
     for kind, names in sorted(kinds.items()):
         for method, by_case in scores.items():
             values = np.array([astuple(by_case[name]) for name in names])
-            psnr, ssim, gradient, ghost, change = values.mean(axis=0)
-            cells = (psnr, ssim, gradient, float(np.median(values[:, 2])), ghost, change)
+            psnr, ssim, energy, true_energy, ghost, change = values.mean(axis=0)
+            # Of all pictures together: a ratio of one with a sky behind the object says nothing.
+            middle = float(np.median(values[:, 2] / np.maximum(values[:, 3], 1.0)))
+            cells = (psnr, ssim, energy / max(true_energy, 1.0), middle, ghost, change)
             shown = tuple("-" if np.isnan(value) else f"{value:.2f}" for value in cells)
             section.rows.append((f"{kind} ({len(names)})", method, *shown))
     p50, p95 = 1000 * np.percentile(seconds, (50, 95))

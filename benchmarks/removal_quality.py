@@ -45,16 +45,17 @@ class KnownRemoval:
 
 @dataclass(frozen=True, slots=True)
 class RemovalScore:
-    """Inside the mask; the first three are NaN where the true picture is not known.
+    """Inside the mask; the first four are NaN where the true picture is not known.
 
-    `gradient`: gradient energy of the fill over that of the truth, 1 = as much texture as there should be.
+    `energy`, `true_energy`: gradient energy of fill and truth, summed over the mask.
     `ghost`: correlation of the fill's gradients with the removed object's, 0 = nothing of it is left.
     `change`: mean difference to the removed object, grey levels of 255.
     """
 
     psnr_db: float
     ssim: float
-    gradient: float
+    energy: float
+    true_energy: float
     ghost: float
     change: float
 
@@ -112,14 +113,12 @@ def judged(case: KnownRemoval, answer: Picture) -> RemovalScore:
     ghost = _gradient_correlation(got, given, case.mask)
     change = float(np.abs(got - given)[case.mask].mean())
     if case.truth is None:
-        return RemovalScore(float("nan"), float("nan"), float("nan"), ghost, change)
+        return RemovalScore(float("nan"), float("nan"), float("nan"), float("nan"), ghost, change)
     truth = case.truth.astype(np.float32)
     error = float(np.square(got - truth)[case.mask].mean()) / 255**2
     psnr = min(-10 * np.log10(max(error, 1e-9)), MOST_PSNR_DB)
     energy = [_gradient_energy(picture, case.mask) for picture in (got, truth)]
-    return RemovalScore(
-        float(psnr), _ssim(got, truth, case.mask), energy[0] / max(energy[1], 1e-3), ghost, change
-    )
+    return RemovalScore(float(psnr), _ssim(got, truth, case.mask), energy[0], energy[1], ghost, change)
 
 
 def _ssim(one: NDArray[np.float32], other: NDArray[np.float32], mask: NDArray[np.bool_]) -> float:
@@ -139,9 +138,9 @@ def _ssim(one: NDArray[np.float32], other: NDArray[np.float32], mask: NDArray[np
 
 
 def _gradient_energy(picture: NDArray[np.float32], mask: NDArray[np.bool_]) -> float:
-    """Mean squared difference of neighbours, both inside the mask."""
+    """Squared differences of neighbours, both inside the mask, summed."""
     across, along = _differences(picture, mask)
-    return float((np.square(across).sum() + np.square(along).sum()) / max(across.size + along.size, 1))
+    return float(np.square(across).sum() + np.square(along).sum())
 
 
 def _gradient_correlation(

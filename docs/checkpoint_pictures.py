@@ -1,8 +1,8 @@
 """What the bundled checkpoints do well and badly: `python -m docs.checkpoint_pictures`.
 
-Draws `docs/checkpoints.webp`. The pictures are drawn scenes that training has not seen, because no photograph
-is part of the project. Of `SCENES` scenes with one tap each: the three best masks and the three worst; and the
-removals that change the object most, middling and least. Figures alone decide which.
+Draws `docs/checkpoints.webp`. The pictures are drawn scenes that training has not seen, because no
+photograph is part of the project. Of `SCENES` scenes with one tap each: the three best masks and the three
+worst; and the removals that change the object most, middling and least. Figures alone decide which.
 """
 
 from __future__ import annotations

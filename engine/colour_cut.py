@@ -23,6 +23,7 @@ _ROUNDS = 2  # of learning colours and dividing by them
 _STEPS = 80  # of each division
 _BOUNDARY_COST = 25.0  # of one pixel, in units of log likelihood
 _MOST_EVIDENCE = 20.0  # of one pixel, likewise
+_BELIEF = 1.0  # of one unit of the network's logits, in units of log likelihood
 _SURE_COST = 500.0
 _TAP_SHARE = 0.02  # of the working side: as far around a tap the user is believed
 _LEAST_SIDE_PX = 8
@@ -71,7 +72,8 @@ def cut_by_colour(
         fits_object = log_likelihood(terms, fit_mixture(terms[inside]))
         fits_background = log_likelihood(terms, fit_mixture(terms[~inside]))
         evidence = np.clip(fits_background - fits_object, -_MOST_EVIDENCE, _MOST_EVIDENCE)
-        cost = np.where(sure == 0, evidence.reshape(guess.shape), -_SURE_COST * sure)
+        open_cost = evidence.reshape(guess.shape) - _BELIEF * guess
+        cost = np.where(sure == 0, open_cost, -_SURE_COST * sure)
         share = divide(cost.astype(np.float32, copy=False), weights, _BOUNDARY_COST, share, _STEPS)
         is_object = share > 0.5
         if is_object.all() or not is_object.any():

@@ -46,7 +46,7 @@ def segment_held_out(
 ) -> list[Segmented]:
     """Tap each object of `folder`/index.json once, in its middle, in a frame of `image_size` pixels."""
     pictures = PictureEncoder(_eager(encoder), image_size)
-    prompts = PromptDecoder(_eager(decoder), image_size)
+    prompts = PromptDecoder(_eager(decoder), image_size, single_first=True)
     return [
         _segment(row, folder, pictures, prompts, image_size)
         for row in json.loads((folder / "index.json").read_text())["objects"]

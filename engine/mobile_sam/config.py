@@ -1,7 +1,7 @@
 """The sizes of a MobileSAM network, read from its checkpoint.
 
-Owns which tensor tells which dimension. Shapes cannot tell the padded frame's side and the
-decoder's heads: those come from the checkpoint's metadata, the released values being the defaults.
+Owns which tensor tells which dimension. Shapes cannot tell the padded frame's side, the decoder's heads
+and which mask to trust: those come from the checkpoint's metadata, the released values being the defaults.
 """
 
 from __future__ import annotations
@@ -19,11 +19,16 @@ from engine.mobile_sam.tiny_vit import STRIDE, AttentionStage, TinyVitConfig
 
 @dataclass(frozen=True, slots=True)
 class MobileSamConfig:
-    """Sizes of a MobileSAM network; `image_size` is the side of its padded frame in pixels."""
+    """Sizes of a MobileSAM network; `image_size` is the side of its padded frame in pixels.
+
+    `single_first`: its single mask answers an ambiguous prompt better than the one of the others whose
+    predicted IoU is highest.
+    """
 
     image_size: int
     encoder: TinyVitConfig
     decoder: MaskDecoderConfig
+    single_first: bool = False
 
     @property
     def grid(self) -> int:
@@ -37,7 +42,8 @@ class MobileSamConfig:
         Args:
             tensors: all tensors by their released names.
             metadata: what shapes cannot tell, with the released network's values as defaults:
-                `image_size` (pixels, 1024) and `num_heads` of the decoder (8).
+                `image_size` (pixels, 1024), `num_heads` of the decoder (8) and `first_mask` for an
+                ambiguous prompt (`best` by predicted IoU, or `single`).
 
         Raises:
             CheckpointError: a tensor that tells a size is missing, or the sizes make no network.
@@ -45,7 +51,10 @@ class MobileSamConfig:
         reader = _Shapes(tensors)
         image_size = _positive(metadata, "image_size", 1024)
         heads = _positive(metadata, "num_heads", 8)
-        config = cls(image_size, reader.encoder(), reader.decoder(heads))
+        first = metadata.get("first_mask", "best")
+        if first not in ("best", "single"):
+            raise CheckpointError(f"first_mask in the checkpoint's metadata is {first!r}: best or single")
+        config = cls(image_size, reader.encoder(), reader.decoder(heads), first == "single")
         if image_size % STRIDE:
             raise CheckpointError(f"image_size {image_size} is not a multiple of {STRIDE}")
         for inner in (config.decoder.dim, config.decoder.cross_dim):

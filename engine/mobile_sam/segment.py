@@ -85,12 +85,16 @@ class PromptDecoder:
 
     The network takes float32 [B, C, G, G], float32 [B, P, 2], int64 [B, P] and gives logits
     [B, M, L, L] and predicted IoU [B, M]; at most `max_rows` objects go into one run of it.
+    `single_first`: see `MobileSamConfig`.
     """
 
-    def __init__(self, network: Network, image_size: int, max_rows: int = 16) -> None:
+    def __init__(
+        self, network: Network, image_size: int, max_rows: int = 16, *, single_first: bool = False
+    ) -> None:
         self._network = network
         self._image_size = image_size
         self._max_rows = max_rows
+        self._single_first = single_first
 
     def decode(
         self, requests: Sequence[tuple[ImageEmbedding, Sequence[ObjectPrompt]]]
@@ -98,7 +102,8 @@ class PromptDecoder:
         """Decode all objects of all requests together; prompts must have passed `validate_prompt`.
 
         Candidates are ordered by use: for one tap alone or a box alone the network's ambiguous masks
-        come first, by predicted IoU, its single mask last; for any other prompt the single mask first.
+        come first, by predicted IoU, its single mask last, unless the checkpoint says that this one is
+        better; for any other prompt the single mask first.
         """
         rows = [(embedding, prompt) for embedding, prompts in requests for prompt in prompts]
         decoded = itertools.chain.from_iterable(
@@ -129,7 +134,7 @@ class PromptDecoder:
                         float(ious[index]),
                         stability(logits[index][visible]),
                     )
-                    for index in order_of_use(ious, prompt.is_ambiguous)
+                    for index in order_of_use(ious, prompt.is_ambiguous and not self._single_first)
                 )
             )
 
@@ -157,10 +162,10 @@ def prompt_arrays(
     return points, labels
 
 
-def order_of_use(ious: NDArray[np.float32], is_ambiguous: bool) -> list[int]:
+def order_of_use(ious: NDArray[np.float32], single_last: bool) -> list[int]:
     """Indices of the decoder's masks, best first; `ious` [M] are its own predictions."""
     by_iou = sorted(range(1, len(ious)), key=lambda index: -float(ious[index]))
-    return [*by_iou, 0] if is_ambiguous else [0, *by_iou]
+    return [*by_iou, 0] if single_last else [0, *by_iou]
 
 
 def stability(logits: NDArray[np.float32]) -> float:

@@ -40,6 +40,7 @@ def test_released_sizes_are_the_defaults(tensors: Tensors) -> None:
         ({"image_size": "1000"}, "image_size 1000"),
         ({"image_size": "-16"}, "image_size"),
         ({"num_heads": "many"}, "num_heads"),
+        ({"first_mask": "last"}, "first_mask"),
         ({"num_heads": "5"}, "num_heads 5 does not divide"),
     ],
 )

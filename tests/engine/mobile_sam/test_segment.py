@@ -132,6 +132,17 @@ def test_objects_of_several_pictures_decode_together_as_alone(
                 assert 0 <= ours.stability <= 1
 
 
+def test_a_checkpoint_may_trust_its_single_mask_first() -> None:
+    def run(*arrays: NDArray) -> tuple[NDArray, ...]:
+        logits = np.stack([np.full((8, 8), float(index)) for index in range(4)])
+        return np.float32(logits[None]), np.float32([[0.1, 0.2, 0.9, 0.5]])
+
+    embedding = ImageEmbedding(np.zeros((4, 2, 2), np.float16), 8, 8)
+    for single_first, order in ((False, [2, 3, 1, 0]), (True, [0, 2, 3, 1])):
+        ((decoded,),) = PromptDecoder(run, 32, single_first=single_first).decode([(embedding, [ONE_TAP])])
+        assert [candidate.logits[0, 0] for candidate in decoded.candidates] == order
+
+
 def test_nothing_to_decode_runs_no_network() -> None:
     def refuse(*arrays: NDArray) -> tuple[NDArray, ...]:
         raise AssertionError("the network was run")
