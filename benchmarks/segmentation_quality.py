@@ -195,8 +195,12 @@ def grabcut_on(image: RgbImage) -> Segmenter:
 
 
 def summary(scores: Sequence[Sequence[Score]]) -> list[float]:
-    """Mean IoU after each tap, share of objects that are good after the first, boundary F after it."""
+    """Mean IoU after each tap, share of objects that are good after the first, boundary F after it.
+
+    NaN for taps that were not tried.
+    """
     ious = np.array([[score.iou for score in one] for one in scores])
     first = ious[:, 0]
+    ious = np.pad(ious, ((0, 0), (0, TAPS - ious.shape[1])), constant_values=np.nan)
     edges = np.mean([one[0].boundary_f for one in scores])
     return [*ious.mean(axis=0).tolist(), float((first > GOOD_IOU).mean()), float(edges)]
