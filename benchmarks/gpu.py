@@ -182,7 +182,7 @@ def time_networks(
                 try:
                     run = prepare()
                     answer = first_of(run())
-                    seconds = shortest(run, device)
+                    seconds = typical_s(run, device)
                 except torch.OutOfMemoryError:
                     torch.cuda.empty_cache()
                     section.rows.append((network.name, batch, name, "out of memory"))
@@ -212,7 +212,7 @@ def counted_flop(network: Network) -> float:
     return float(counter.get_total_flops())
 
 
-def shortest(run: Run, device: str) -> float:
+def typical_s(run: Run, device: str) -> float:
     """Median seconds of a call after two that warm up, for half a second or three calls."""
     times: list[float] = []
     for turn in range(MOST_RUNS):
@@ -231,7 +231,7 @@ def peak_tflops(kind: torch.dtype, device: str) -> float:
     """What one large product reaches."""
     side = PEAK_SIDE if device == "cuda" else 2048
     one = torch.randn(side, side, device=device, dtype=kind)
-    return 2 * side**3 / shortest(lambda: one @ one, device) / 1e12
+    return 2 * side**3 / typical_s(lambda: one @ one, device) / 1e12
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

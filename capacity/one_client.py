@@ -19,6 +19,7 @@ from typing import Any
 from capacity.jobs import Fill, Removal, Visit
 from capacity.processor_time import CLIENT, ProcessorTime, Spent
 from capacity.processors import Work
+from capacity.simulation import ON_GPU
 from capacity.visitor import Tapped, Visitor
 from engine.priority import NICENESS
 from trials.service import Service
@@ -30,7 +31,6 @@ STAGE_OF_SPAN = {
     "cut_out": "ResultComposer",
     "compose": "ResultComposer",
 }
-NETWORKS = ("ImageEncoder", "PromptDecoder", "LamaInpainter")
 STAGES = ("ImageEncoder", *dict.fromkeys(STAGE_OF_SPAN.values()))
 # A nicer process gets less of a core that others want too: Linux's weights fall by a quarter each step.
 STAGE_WEIGHT = 1.25**-NICENESS
@@ -200,7 +200,7 @@ def _visit(
     def work(stage: str, seconds: float) -> Work:
         name, wait_s = STAGE_OF_SPAN[stage], put_s if stage in ("cut_out", "compose") else 0.0
         cores = max(1.0, threads[name])
-        return Work(seconds * ratio[name], cores, min(wait_s, seconds), STAGE_WEIGHT, name in NETWORKS)
+        return Work(seconds * ratio[name], cores, min(wait_s, seconds), STAGE_WEIGHT, name in ON_GPU)
 
     def first(stage: str) -> tuple[float, float]:
         return next(((start, start + seconds) for name, start, seconds in spans if name == stage), (0.0, 0.0))

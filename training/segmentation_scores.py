@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from benchmarks.segmentation_quality import iou
 from engine.mobile_sam.network import MobileSamDecoder, MobileSamEncoder
 from engine.mobile_sam.segment import PictureEncoder, PromptDecoder, upscale_logits
 from engine.types import ObjectPrompt, RgbImage
@@ -99,7 +100,7 @@ def _segment(
         upscale_logits(candidate.logits, image.width, image.height, image_size) > 0
         for candidate in decoded.candidates
     ]
-    ious = [_iou(mask & counted, truth == 255) for mask in masks]
+    ious = [iou(mask & counted, truth == 255) for mask in masks]
     return Segmented(
         name=row["name"],
         subset=row["subset"],
@@ -112,10 +113,6 @@ def _segment(
         mask=masks[0],
         truth=truth,
     )
-
-
-def _iou(mask: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
-    return int(np.count_nonzero(mask & truth)) / max(int(np.count_nonzero(mask | truth)), 1)
 
 
 def _read(path: Path, mode: int) -> NDArray[np.uint8]:
