@@ -9,7 +9,7 @@
 # load    a day of users in 8 minutes: stages grow and shrink, limits, a report with its figure (QUICK=1: 3)
 # doctor  say whether this machine is fit to serve, and what mends it
 # bench   the service beside the plain architecture, side by side (25 minutes; QUICK=1: 5)
-# capacity  simulate the service, compare with it, and plan for GPUs (15 minutes); docs/capacity.md anew
+# capacity  simulate the service, compare with it, and plan for GPUs (30 minutes); docs/capacity.md anew
 # screenshots  take the README's pictures of the page anew
 # stages  measure the stages of one job on this machine, without the service
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import random
 import statistics
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from capacity.arrivals import poisson
 from capacity.loads import Load, LoadSeen
-from capacity.outcome import Figure, Outcome, of_one_run, of_replications
+from capacity.outcome import Figure, Outcome, of_real_runs, of_replications
 from capacity.service_times import ServiceTimes
 from capacity.simulation import Run, simulate
 
@@ -23,19 +24,36 @@ QUIET_CORES, MOST_RIVALS = 0.05, 24.0  # below the first, others are nobody
 
 
 @dataclass(frozen=True, slots=True)
+class Leg:
+    """One run of a load. `pace`: how much longer than usual the machine needed for the same jobs."""
+
+    load: Load
+    seen: LoadSeen
+    pace: float
+
+
+@dataclass(frozen=True, slots=True)
+class LegTold:
+    """What the simulation is told of a leg. `rivals`: threads of others that got what others used."""
+
+    pace: float
+    rivals: float
+    arrivals: Sequence[float]
+
+
+@dataclass(frozen=True, slots=True)
 class Compared:
     """One load: measured and predicted, and shares of the cores."""
 
     load: str
     objects: int
     users: int
-    rate: float  # of arrivals, per second; 0 where users come again
     measured: Outcome
     predicted: Outcome
     measured_core_share: float
     predicted_core_share: float
     foreign_cores: float
-    rivals: float  # the simulation's threads of others that got these cores
+    legs: tuple[LegTold, ...]
     parts: Mapping[str, float]  # measured core-seconds of a visit by part, polls and clean-up included
     refused: int
     failed: tuple[str, ...]
@@ -47,14 +65,17 @@ class Compared:
         return {name: getattr(self.measured, name).error_of(getattr(self.predicted, name)) for name in pairs}
 
 
-def loads_for(times: ServiceTimes, seconds: float, rng: random.Random) -> Iterator[Load]:
-    """Users who come again, and visitors at shares of what the cores can do."""
+def loads_for(most: Callable[[], float], seconds: float, rng: random.Random) -> Iterator[Load]:
+    """Users who come again, and visitors at shares of the visits a second that fill the cores.
+
+    `most` tells how many those are, as the machine is when a load begins.
+    """
     for users in (1, 2, 4, 8):
         many = f"{users} user{'s' if users > 1 else ''}"
         yield Load(f"{many}, one object", 1, seconds, WARM_UP_S, users=users)
     yield Load("4 users, three objects", 3, seconds, WARM_UP_S, users=4)
     for share in OPEN_SHARES:
-        rate = share * capacity(times, 1)
+        rate = share * most()
         arrivals = tuple(poisson(rate, seconds, rng))
         yield Load(f"Poisson, {share:.0%} of the cores, one object", 1, seconds, WARM_UP_S, arrivals=arrivals)
 
@@ -67,38 +88,43 @@ def capacity(times: ServiceTimes, objects: int) -> float:
     return (times.cores - times.background_cores - min(times.foreign_cores, times.cores / 2)) / core_s
 
 
-def compare(load: Load, seen: LoadSeen, times: ServiceTimes) -> Compared:
-    """The load's figures beside those of the simulation under the same load."""
-    foreign = seen.spent.foreign / seen.spent.seconds
-    rivals = rivals_of(load, times, foreign)
-    runs = _simulated(load, times, rivals, range(REPLICATIONS))
-    busy = (sum(seen.spent.by_part.values()) + seen.spent.foreign) / seen.spent.seconds / times.cores
+def compare(legs: Sequence[Leg], times: ServiceTimes) -> Compared:
+    """A load's figures beside those of the simulation under the same load, each leg at its pace."""
+    load, seconds = legs[0].load, sum(leg.seen.spent.seconds for leg in legs)
+    told = tuple(
+        LegTold(leg.pace, rivals_of(leg, times), tuple(round(at, 4) for at in leg.load.arrivals))
+        for leg in legs
+    )
+    runs = _simulated(load, told, times)
+    foreign = sum(leg.seen.spent.foreign for leg in legs)
+    busy = foreign + sum(sum(leg.seen.spent.by_part.values()) for leg in legs)
     return Compared(
         load.name,
         load.objects,
         load.users,
-        len(load.arrivals) / load.seconds,
-        of_one_run(seen.jobs, load.warm_up_s, load.seconds),
+        of_real_runs([leg.seen.jobs for leg in legs], load.warm_up_s, load.seconds),
         of_replications(runs, load.warm_up_s, load.seconds),
-        busy,
-        statistics.fmean(run.core_share for run in runs),
-        foreign,
-        rivals,
-        parts_of_a_visit(seen, load, times),
-        seen.refused,
-        seen.failed,
+        busy / seconds / times.cores,
+        _core_share(runs),
+        foreign / seconds,
+        told,
+        parts_of_a_visit(legs, times),
+        sum(leg.seen.refused for leg in legs),
+        tuple(failure for leg in legs for failure in leg.seen.failed),
     )
 
 
-def predict_again(told: Mapping[str, Any], times: ServiceTimes, load: Load) -> Compared:
+def predict_again(told: Mapping[str, Any], times: ServiceTimes, seconds: float) -> Compared:
     """A load of an earlier run with its measured figures (`told`, from its file), simulated anew."""
     given = dict(told)
     given.pop("errors")
-    runs = _simulated(load, times, given["rivals"], range(REPLICATIONS))
+    legs = tuple(LegTold(**leg) for leg in given["legs"])
+    load = Load(given["load"], given["objects"], seconds, WARM_UP_S, users=given["users"])
+    runs = _simulated(load, legs, times)
     given["measured"] = _outcome(given["measured"])
-    given["predicted"] = of_replications(runs, load.warm_up_s, load.seconds)
-    given["predicted_core_share"] = statistics.fmean(run.core_share for run in runs)
-    given["failed"] = tuple(given["failed"])
+    given["predicted"] = of_replications(runs, WARM_UP_S, seconds)
+    given["predicted_core_share"] = _core_share(runs)
+    given["legs"], given["failed"] = legs, tuple(given["failed"])
     return Compared(**given)
 
 
@@ -107,43 +133,66 @@ def _outcome(told: Mapping[str, Any]) -> Outcome:
     return Outcome(**figures, jobs=told["jobs"])
 
 
-def parts_of_a_visit(seen: LoadSeen, load: Load, times: ServiceTimes) -> dict[str, float]:
+def parts_of_a_visit(legs: Sequence[Leg], times: ServiceTimes) -> dict[str, float]:
     """Core-seconds over the idle service's, of all that was done under the load, by job committed in it."""
-    ended = sum(job.ready is not None and job.ready < load.seconds for job in seen.jobs)
-    idle = times.parts.get("idle", {})
-    return {
-        part: (spent - idle.get(part, 0.0) * seen.spent.seconds) / max(ended, 1)
-        for part, spent in sorted(seen.spent.by_part.items())
-    }
+    idle, ended = times.parts.get("idle", {}), 0
+    spent: defaultdict[str, float] = defaultdict(float)
+    for leg in legs:
+        seen, seconds = leg.seen, leg.seen.spent.seconds
+        ended += sum(job.ready is not None and job.ready < seconds for job in seen.jobs)
+        for part, value in seen.spent.by_part.items():
+            spent[part] += value - idle.get(part, 0.0) * seconds
+    return {part: value / max(ended, 1) for part, value in sorted(spent.items())}
 
 
-def rivals_of(load: Load, times: ServiceTimes, foreign_cores: float) -> float:
-    """How many threads of other programs get `foreign_cores` beside this load, by bisection.
+def rivals_of(leg: Leg, times: ServiceTimes) -> float:
+    """How many threads of other programs get what others used beside this load, by bisection.
 
-    Of the load's figures only what others used of the machine goes into the simulation, by this number.
+    Of the load's figures only that goes into the simulation, by this number.
     """
+    foreign_cores = leg.seen.spent.foreign / leg.seen.spent.seconds
     if foreign_cores < QUIET_CORES:
         return 0.0
     low, high = 0.0, MOST_RIVALS
     for _ in range(7):
         middle = (low + high) / 2
-        got = statistics.fmean(run.rivals_cores for run in _simulated(load, times, middle, range(4)))
+        told = LegTold(leg.pace, middle, leg.load.arrivals)
+        runs = _simulated(leg.load, (told,), times, replications=4)
+        got = statistics.fmean(run.rivals_cores for (run,) in runs)
         low, high = (middle, high) if got < foreign_cores else (low, middle)
     return (low + high) / 2
 
 
-def _simulated(load: Load, times: ServiceTimes, rivals: float, seeds: Iterable[int]) -> list[Run]:
-    spec, visits = times.local_service(rivals), times.visits[load.objects]
+def _simulated(
+    load: Load, legs: Sequence[LegTold], times: ServiceTimes, replications: int = REPLICATIONS
+) -> list[list[Run]]:
+    """A list of legs for each replication."""
+    then = [times.at_pace(leg.pace) for leg in legs]
     return [
-        simulate(spec, visits, load.clients, seconds=load.seconds, seed=seed, tail_s=TAIL_S) for seed in seeds
+        [
+            simulate(
+                at_pace.local_service(leg.rivals),
+                at_pace.visits[load.objects],
+                replace(load, arrivals=leg.arrivals).clients,
+                seconds=load.seconds,
+                seed=len(legs) * number + place,
+                tail_s=TAIL_S,
+            )
+            for place, (leg, at_pace) in enumerate(zip(legs, then, strict=True))
+        ]
+        for number in range(replications)
     ]
+
+
+def _core_share(runs: Sequence[Sequence[Run]]) -> float:
+    return statistics.fmean(run.core_share for legs in runs for run in legs)
 
 
 def table(compared: Sequence[Compared]) -> str:
     """For the terminal."""
     lines = [
         f"{'load':<42}{'jobs':>5}  {'jobs/s':>15}{'error':>7}  {'p50 s':>13}{'error':>7}  "
-        f"{'p95 s':>13}{'error':>7}  {'cores':>11}  others"
+        f"{'p95 s':>13}{'error':>7}  {'cores':>11}  {'pace':>4}  others"
     ]
     for one in compared:
         cells = "".join(
@@ -151,9 +200,11 @@ def table(compared: Sequence[Compared]) -> str:
             f"{one.errors[name]:>+7.0%}"
             for name in ("throughput", "p50", "p95")
         )
+        pace = statistics.fmean(leg.pace for leg in one.legs)
         share = f"{one.measured_core_share:>5.0%} {one.predicted_core_share:>5.0%}"
         lines.append(
-            f"{one.load:<42}{one.measured.jobs:>5.0f}{cells}  {share}  {one.foreign_cores:.2f}"
+            f"{one.load:<42}{one.measured.jobs:>5.0f}{cells}  {share}  {pace:.2f}"
+            f"  {one.foreign_cores:.2f}"
             + (f"  FAILED {len(one.failed)}: {one.failed[0]}" if one.failed else "")
         )
     return "\n".join(lines)

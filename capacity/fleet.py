@@ -113,7 +113,7 @@ def load_points(
             LoadPoint(
                 share,
                 rate,
-                of_replications(runs, warm_up_s, seconds),
+                of_replications([[run] for run in runs], warm_up_s, seconds),
                 sum(run.gpu_share for run in runs) / len(runs),
                 runs[-1].mean_batch,
             )

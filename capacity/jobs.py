@@ -6,7 +6,8 @@ job with large holes is large in every stage.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from capacity.processors import Work
 
@@ -61,3 +62,17 @@ class Visit:
         """Core-seconds of the whole visit, without polls."""
         around = (self.receive, self.intake, self.encode, self.forget)
         return self.job_core_s + sum(work.core_s for work in around)
+
+    def times(self, factor: float) -> Visit:
+        """The same on a machine whose cores need `factor` times as long; waits stay."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        steps: dict[str, Any] = {
+            name: value.times(factor) for name, value in values.items() if isinstance(value, Work)
+        }
+        return replace(
+            self,
+            **steps,
+            fills=tuple(replace(fill, work=fill.work.times(factor)) for fill in self.fills),
+            removals=tuple(replace(one, work=one.work.times(factor)) for one in self.removals),
+            cut_outs=tuple(work.times(factor) for work in self.cut_outs),
+        )

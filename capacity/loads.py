@@ -57,7 +57,8 @@ class Driver:
 
     def __init__(self, service: Service, load: Load, side: int) -> None:
         self._service, self._load = service, load
-        expected = len(load.arrivals) or int(4 * load.seconds) + load.users
+        # A user looks for a second, and no machine of ours bears three visits a second.
+        expected = len(load.arrivals) or int(min(load.users, 3) * load.seconds) + load.users
         self._pictures = itertools.cycle(new_pictures(expected, side, fresh_seed()))
         self._rng = random.Random(fresh_seed())
         self._lock = threading.Lock()

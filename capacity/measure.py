@@ -18,14 +18,16 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import describe_machine
-from capacity.crowding import in_a_process_of_its_own, measure_crowding, measure_thrift
+from capacity.alone import SIDE, one_round, service_times
+from capacity.crowding import in_a_process_of_its_own, measure_crowding
 from capacity.curves import measure_curves
 from capacity.one_client import OneClient
 from capacity.traffic import count_hops, count_traffic
-from capacity.validate import PROBES, RESULTS, SIDE, measure_service_times
+from capacity.validate import RESULTS
 from trials.service import CACHE, ROOT, running_service
 
 BENCH_CACHE = Path(tempfile.gettempdir()) / "tapcut-bench-cache"
+PROBES = {1: 16, 3: 12}
 MEASURED = RESULTS / "measured.json"
 
 
@@ -62,10 +64,10 @@ def main() -> None:
         curves = in_a_process_of_its_own(measure_curves, settings)
         say("networks measured alone")
         hops = {n: in_a_process_of_its_own(count_hops, settings, n, SIDE) for n in PROBES}
-        crowding, thrift = measure_crowding(), in_a_process_of_its_own(measure_thrift, settings)
+        crowding = measure_crowding()
         with running_service(settings) as service:
             say("the service is ready")
-            times = measure_service_times(service, PROBES, crowding, thrift, facts, say)
+            times = service_times(one_round(service, PROBES, say), crowding, facts)
             client = OneClient(service)
             traffic = {f"{n}": {**count_traffic(service, client, n, SIDE), **hops[n]} for n in PROBES}
             client.visitor.close()

@@ -57,11 +57,12 @@ def commits(jobs: Sequence[JobSeen], warm_up_s: float, ends_s: float) -> list[fl
     return sorted(job.ready for job in jobs if job.ready is not None and warm_up_s <= job.ready < ends_s)
 
 
-def of_replications(runs: Sequence[Run], warm_up_s: float, ends_s: float) -> Outcome:
-    """Means over independent runs of the simulation, and their intervals."""
+def of_replications(runs: Sequence[Sequence[Run]], warm_up_s: float, ends_s: float) -> Outcome:
+    """Means over independent replications of the simulation, each of one run a leg, and their intervals."""
+    replications = [_Pooled([run.jobs for run in legs], warm_up_s, ends_s) for legs in runs]
 
-    def figure(value: Callable[[Run], float]) -> Figure:
-        values = [one for run in runs if (one := value(run)) == one]
+    def figure(value: Callable[[_Pooled], float]) -> Figure:
+        values = [one for pooled in replications if (one := value(pooled)) == one]
         if len(values) < 2:
             return Figure(values[0] if values else float("nan"), float("nan"))
         return Figure(
@@ -69,17 +70,19 @@ def of_replications(runs: Sequence[Run], warm_up_s: float, ends_s: float) -> Out
         )
 
     return Outcome(
-        figure(lambda run: len(commits(run.jobs, warm_up_s, ends_s)) / (ends_s - warm_up_s)),
-        figure(lambda run: percentile(responses(run.jobs, warm_up_s), 0.50)),
-        figure(lambda run: percentile(responses(run.jobs, warm_up_s), 0.95)),
-        statistics.fmean(len(responses(run.jobs, warm_up_s)) for run in runs),
+        figure(lambda pooled: pooled.rate),
+        figure(lambda pooled: percentile(pooled.seconds, 0.50)),
+        figure(lambda pooled: percentile(pooled.seconds, 0.95)),
+        statistics.fmean(len(pooled.seconds) for pooled in replications),
     )
 
 
-def of_one_run(jobs: Sequence[JobSeen], warm_up_s: float, ends_s: float, seed: int = 0) -> Outcome:
-    """Figures of one real run; intervals by drawing its jobs again, which takes them for independent."""
-    rng, seconds = random.Random(seed), responses(jobs, warm_up_s)
-    ended = commits(jobs, warm_up_s, ends_s)
+def of_real_runs(
+    legs: Sequence[Sequence[JobSeen]], warm_up_s: float, ends_s: float, seed: int = 0
+) -> Outcome:
+    """Figures of the jobs of real runs; intervals by drawing the jobs again, taken for independent."""
+    rng, pooled = random.Random(seed), _Pooled(legs, warm_up_s, ends_s)
+    seconds, gaps = pooled.seconds, pooled.gaps
 
     def figure(share: float) -> Figure:
         drawn = (
@@ -88,15 +91,24 @@ def of_one_run(jobs: Sequence[JobSeen], warm_up_s: float, ends_s: float, seed: i
         width = (percentile(drawn, 0.975) - percentile(drawn, 0.025)) / 2
         return Figure(percentile(seconds, share), width)
 
-    gaps = [later - sooner for sooner, later in itertools.pairwise(ended)]
-    rate = len(ended) / (ends_s - warm_up_s)
     spread = statistics.stdev(gaps) / statistics.fmean(gaps) if len(gaps) > 1 else 1.0
     return Outcome(
-        Figure(rate, 1.96 * rate * spread / max(len(ended), 1) ** 0.5),
+        Figure(pooled.rate, 1.96 * pooled.rate * spread / max(pooled.ended, 1) ** 0.5),
         figure(0.50),
         figure(0.95),
         len(seconds),
     )
+
+
+class _Pooled:
+    """The jobs of several runs of one load."""
+
+    def __init__(self, legs: Sequence[Sequence[JobSeen]], warm_up_s: float, ends_s: float) -> None:
+        ends = [commits(jobs, warm_up_s, ends_s) for jobs in legs]
+        self.seconds = [value for jobs in legs for value in responses(jobs, warm_up_s)]
+        self.ended = sum(map(len, ends))
+        self.rate = self.ended / (len(legs) * (ends_s - warm_up_s))
+        self.gaps = [later - sooner for one in ends for sooner, later in itertools.pairwise(one)]
 
 
 def student_t(count: int) -> float:

@@ -40,6 +40,10 @@ class Work:
         """The same with so much more (or less) to compute, never less than nothing."""
         return replace(self, core_s=max(0.0, self.core_s + core_s))
 
+    def times(self, factor: float) -> Work:
+        """The same on a machine whose cores need `factor` times as long."""
+        return replace(self, core_s=factor * self.core_s)
+
 
 class _Piece:
     __slots__ = ("done", "in_step", "left", "rate", "threads", "weight")
@@ -58,7 +62,7 @@ class Processors:
 
     `crowding` is for narrow work (one thread, or at most half of the cores): its cost when all other cores
     are busy; what was measured with a thread on every core has that in its figure already. `thrift` is for
-    work in step: its cost on one core alone, at most 1. `rivals`: threads of others that want a core
+    work in step: its cost on one core alone. `rivals`: threads of others that want a core
     whenever they can get one.
     """
 

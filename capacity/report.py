@@ -66,7 +66,7 @@ def knee_curve(times: ServiceTimes, rivals: float) -> list[dict[str, Any]]:
             )
             for seed in range(CURVE_REPLICATIONS)
         ]
-        outcome = of_replications(runs, WARM_UP_S, CURVE_S)
+        outcome = of_replications([[run] for run in runs], WARM_UP_S, CURVE_S)
         points.append(
             {
                 "users": users,
@@ -137,7 +137,9 @@ def draw(results: Path, pictures: Path) -> None:
         told = json.loads((results / "validation.json").read_text())
         times = read_service_times(results / "service_times.json")
         figures.draw_validation(told, pictures / "validation.svg")
-        rivals = statistics.median(load["rivals"] for load in told["loads"] if load["users"])
+        rivals = statistics.median(
+            leg["rivals"] for load in told["loads"] if load["users"] for leg in load["legs"]
+        )
         figures.draw_knee(knee_curve(times, rivals), told["loads"], pictures / "knee.svg")
     if "parts" in names:
         times = read_service_times(results / MEASURED.name)

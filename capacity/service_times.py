@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,10 +60,16 @@ class ServiceTimes:
             rivals=rivals,
         )
 
+    def at_pace(self, pace: float) -> ServiceTimes:
+        """What they are when the same machine needs `pace` times as long for the same work."""
+        visits = {n: tuple(visit.times(pace) for visit in many) for n, many in self.visits.items()}
+        return replace(self, visits=visits, background_cores=pace * self.background_cores)
+
     def write(self, path: Path) -> None:
-        """As JSON, seconds to the microsecond."""
+        """As JSON, seconds to the microsecond, a line for each field."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(_rounded(asdict(self)), indent=1) + "\n")
+        lines = [f"{json.dumps(name)}: {json.dumps(value)}" for name, value in _rounded(asdict(self)).items()]
+        path.write_text("{\n" + ",\n".join(lines) + "\n}\n")
 
 
 def read_service_times(path: Path) -> ServiceTimes:

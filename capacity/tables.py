@@ -33,17 +33,18 @@ def validation_lines(told: Told) -> str:
             shown = f"{measured:.2f} → {predicted:.2f}, {error:+.0%}"
             cells.append(f"**{shown}**" if abs(error) > 0.2 else shown)
         cells.append(f"{load['measured_core_share']:.0%} → {load['predicted_core_share']:.0%}")
+        cells.append(" ".join(f"{leg['pace']:.2f}" for leg in load["legs"]))
         cells.append(f"{load['foreign_cores']:.2f}")
         rows.append(cells)
     goals = [abs(load["errors"][name]) <= 0.2 for load in told["loads"] for name in ("throughput", "p95")]
     failed = sum(len(load["failed"]) for load in told["loads"])
-    columns = ("load", "jobs", "jobs/s", "p50, s", "p95, s", "cores in use", "cores that others used")
+    columns = ("load", "jobs", "jobs/s", "p50, s", "p95, s", "cores in use", "pace", "cores that others used")
     return "\n".join(
         [
             f"{told['date']}, {told['machine']}, load average at the start {told['load average at start']}, "
-            f"commit {told['commit']}. Each load {told['seconds of a load']:g} s, {told['replications']} "
-            f"simulations of each; measured → simulated. **{sum(goals)} of {len(goals)} figures (throughput "
-            f"and p95) are within 20 %**; {failed} visits failed.",
+            f"commit {told['commit']}. Each load {told['rounds']} times {told['seconds of a load']:g} s, in "
+            f"turn; {told['replications']} simulations of each; measured → simulated. **{sum(goals)} of "
+            f"{len(goals)} figures (throughput and p95) are within 20 %**; {failed} visits failed.",
             "",
             table(columns, rows),
         ]

@@ -2,103 +2,57 @@
 
     python -m capacity.validate [--seconds S] [--out FOLDER] [--again]
 
-Measures service times with one client, loads the service in several ways, simulates the same loads with
-those times, and compares. Writes `service_times.json` and `validation.json`; `python -m capacity.report`
-makes the document's tables and pictures of them. 9 minutes with the usual `--seconds`.
+In rounds: service times with one client, then loads one after the other, before and after each of which the
+machine's pace is gauged, because on shared hardware it moves. Then the same loads are simulated with those
+times and compared. Writes `service_times.json` and `validation.json`, of which `python -m capacity.report`
+makes the document's tables and pictures. 26 minutes with the usual options.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
-import os
 import random
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import describe_machine
-from capacity.comparison import REPLICATIONS, Compared, compare, loads_for, predict_again, table
-from capacity.crowding import in_a_process_of_its_own, measure_crowding, measure_thrift
-from capacity.jobs import Visit
-from capacity.loads import Driver
-from capacity.one_client import (
-    STAGES,
-    OneClient,
-    cores_in_use,
-    mean_parts,
-    synced_write_s,
-    visits_of,
+from capacity.alone import SIDE, Alone, Gauge, Say, one_round, service_times, together
+from capacity.comparison import (
+    REPLICATIONS,
+    Compared,
+    Leg,
+    capacity,
+    compare,
+    loads_for,
+    predict_again,
+    table,
 )
-from capacity.service_times import ServiceTimes, read_service_times
-from capacity.visitor import fresh_seed, new_pictures
-from trials.service import CACHE, Service, running_service
+from capacity.crowding import measure_crowding
+from capacity.full import Full, fitted, full_load, seen_full
+from capacity.loads import Driver
+from capacity.service_times import read_service_times
+from trials.service import running_service
 
 RESULTS = Path(__file__).resolve().parent / "results"
-SIDE = 1024
-PROBES = {1: 16, 3: 12}
-FORGOTTEN, POLLED = 6, 60
+PROBES = {1: 12, 2: 5, 3: 5}  # of one client alone, each round
 GOAL = 0.20
-Say = Callable[[str], None]
 
 
-def measure_service_times(
-    service: Service,
-    probes: Mapping[int, int],
-    crowding: float,
-    thrift: float,
-    facts: Mapping[str, Any],
-    say: Say,
-) -> ServiceTimes:
-    """One client alone: `probes` visits by number of objects, and the calls around them."""
-    put_s = synced_write_s(service.work_dir)
-    client = OneClient(service)
-    say(f"idle service: {client.background_cores:.2f} cores; others: {client.foreign_cores:.2f}")
-    pictures = iter(new_pictures(3 + sum(probes.values()) + FORGOTTEN, SIDE, fresh_seed()))
-    for objects in (1, 1, 3):
-        client.probe(next(pictures), objects)  # first jobs pay for handles and caches
-    uploaded = [client.visitor.upload(next(pictures)) for _ in range(FORGOTTEN)]
-    time.sleep(1.0)  # their embeddings are made
-    poll = client.calls(lambda: client.visitor.poll(uploaded[0]), POLLED)
-    forget = client.calls(lambda: client.visitor.forget(uploaded.pop()), FORGOTTEN)
-    visits: dict[int, tuple[Visit, ...]] = {}
-    parts: dict[str, Mapping[str, float]] = {
-        "idle": client.background,
-        "poll": poll.parts,
-        "forget": forget.parts,
-    }
-    seen = {n: [client.probe(next(pictures), n) for _ in range(count)] for n, count in probes.items()}
-    in_use = [cores_in_use(many) for many in seen.values()]
-    threads = {stage: max(one.get(stage, 0.0) for one in in_use) for stage in STAGES}
-    for n, many in seen.items():
-        visits[n] = tuple(visits_of(many, threads, poll, forget, put_s))
-        parts[f"upload for {n}"] = mean_parts(many, lambda one: one.upload)
-        parts[f"job of {n}"] = mean_parts(many, lambda one: one.job)
-        middle = statistics.median(one.tapped.ready_at - one.tapped.tapped_at for one in many)
-        say(f"{n} object(s): {middle:.2f} s alone, {visits[n][0].core_s:.2f} core-seconds")
-    client.visitor.close()
-    return ServiceTimes(
-        {**facts, "synced write, s": put_s},
-        os.cpu_count() or 1,
-        client.background_cores,
-        crowding,
-        client.foreign_cores,
-        visits,
-        parts,
-        thrift=thrift,
-    )
-
-
-def simulate_again(out: Path, seed: int) -> list[Compared]:
+def simulate_again(out: Path) -> list[Compared]:
     """The loads of the run that wrote both files into `out`, with what it measured, simulated anew."""
-    times = read_service_times(out / "service_times.json")
     document = json.loads((out / "validation.json").read_text())
-    loads = loads_for(times, document["seconds of a load"], random.Random(seed))
-    compared = [predict_again(told, times, load) for told, load in zip(document["loads"], loads, strict=True)]
+    times = fitted(read_service_times(out / "service_times.json"), Full(**document["full"]))
+    times.write(out / "service_times.json")
+    seconds = document["seconds of a load"]
+    compared = [predict_again(told, times, seconds) for told in document["loads"]]
     write(out, document, compared)
     return compared
 
@@ -109,31 +63,57 @@ def write(out: Path, facts: Mapping[str, Any], compared: Sequence[Compared]) -> 
     (out / "validation.json").write_text(json.dumps({**facts, "loads": loads}, indent=1) + "\n")
 
 
-def run(seconds: float, out: Path, seed: int, say: Say) -> list[Compared]:
+def run(seconds: float, rounds: int, out: Path, seed: int, say: Say) -> list[Compared]:
     """Everything; writes both files into `out`."""
     facts = {"date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC", **describe_machine()}
     crowding = measure_crowding()
     say(f"crowding: a core-second of one thread costs {crowding:.2f} beside others")
-    bundled = {"CHECKPOINT_DOWNLOAD": "false", "CACHE_DIR": str(CACHE)}
-    thrift = in_a_process_of_its_own(measure_thrift, bundled)
-    say(f"thrift: a core-second of a network costs {thrift:.2f} when it gets one core alone")
-    compared: list[Compared] = []
+    alone: list[Alone] = []
+    usual: list[float] = []  # gauged where one client was measured
+    legs: defaultdict[str, list[Leg]] = defaultdict(list)
     with running_service({}) as service:
         say("the service is ready")
-        times = measure_service_times(service, PROBES, crowding, thrift, facts, say)
-        times.write(out / "service_times.json")
-        for load in loads_for(times, seconds, random.Random(seed)):
-            seen = Driver(service, load, SIDE).run()
-            compared.append(compare(load, seen, times))
-            say(table(compared[-1:]).splitlines()[1])
-    write(out, {**facts, "seconds of a load": seconds, "replications": REPLICATIONS}, compared)
+        gauge = Gauge(service)
+        gauged = [gauge.seconds()]
+
+        def most() -> float:
+            times = service_times(together(alone), crowding, facts)
+            return capacity(times.at_pace(gauged[-1] / statistics.fmean(usual)), 1)
+
+        for number in range(rounds):
+            alone.append(one_round(service, PROBES, say))
+            gauged.append(gauge.seconds())
+            usual += gauged[-2:]
+            rng = random.Random(f"{seed}, round {number}")
+            for load in itertools.chain([full_load(seconds)], loads_for(most, seconds, rng)):
+                seen = Driver(service, load, SIDE).run()
+                gauged.append(gauge.seconds())
+                legs[load.name].append(Leg(load, seen, statistics.fmean(gauged[-2:])))
+                say(f"{load.name}; pace {gauged[-1] / statistics.fmean(usual):.2f}")
+    for many in legs.values():
+        many[:] = [replace(leg, pace=leg.pace / statistics.fmean(usual)) for leg in many]
+    times = service_times(together(alone), crowding, facts)
+    full = seen_full(legs.pop(full_load(seconds).name), times)
+    times = fitted(times, full)
+    say(f"{full.visits} visits on the full machine: a network costs {times.thrift:.2f} on one core")
+    times.write(out / "service_times.json")
+    compared = [compare(many, times) for many in legs.values()]
+    told = {
+        "seconds of a load": seconds,
+        "rounds": rounds,
+        "replications": REPLICATIONS,
+        "full": asdict(full),
+        "gauged, s": gauged,
+    }
+    write(out, {**facts, **told}, compared)
     return compared
 
 
 def main() -> None:
     """Print the table; exit code 1 when throughput or p95 of a load is off by more than the goal."""
     parser = argparse.ArgumentParser(prog="python -m capacity.validate", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=50.0, help="of each of the eight loads")
+    parser.add_argument("--seconds", type=float, default=40.0, help="of each load in a round")
+    parser.add_argument("--rounds", type=int, default=3, help="of all loads")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the two files")
     parser.add_argument("--seed", type=int, default=1, help="of the arrivals")
     parser.add_argument(
@@ -146,9 +126,9 @@ def main() -> None:
         print(f"{time.monotonic() - began:5.0f} s  {line}", flush=True)
 
     if options.again:
-        compared = simulate_again(options.out, options.seed)
+        compared = simulate_again(options.out)
     else:
-        compared = run(options.seconds, options.out, options.seed, say)
+        compared = run(options.seconds, options.rounds, options.out, options.seed, say)
     print(table(compared))
     missed = [
         f"{one.load}: {name} {one.errors[name]:+.0%}"

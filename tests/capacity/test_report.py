@@ -24,6 +24,7 @@ def load(name: str, predicted: float) -> dict[str, object]:
         "errors": {key: predicted - 1.0 for key in outcome},
         "measured_core_share": 0.5,
         "predicted_core_share": 0.6,
+        "legs": [{"pace": 0.95}, {"pace": 1.05}],
         "foreign_cores": 0.0,
         "failed": [],
     }
@@ -56,6 +57,7 @@ def test_misses_are_counted_and_bold(tmp_path: Path) -> None:
         "load average at start": "0",
         "commit": "abc",
         "seconds of a load": 24,
+        "rounds": 2,
         "replications": 20,
     }
     told = {**facts, "loads": [load("good", 1.1), load("bad", 1.3)]}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from capacity.outcome import of_one_run, of_replications, percentile, responses, student_t
+from capacity.outcome import of_real_runs, of_replications, percentile, responses, student_t
 from capacity.service_times import LOCAL_CONCURRENT_JOBS, LOCAL_STAGES
 from capacity.simulation import Clients, JobSeen, ServiceSpec, simulate
 from tests.capacity.visits import visit
@@ -65,7 +65,7 @@ def test_users_law_of_response_time_and_little_hold() -> None:
 def test_throughput_is_within_the_bounds_of_operational_analysis(users: int) -> None:
     one, cores, look_s = visit(fill_s=0.5, threads=2.0), 2.0, 1.0
     run = simulate(local(cores), [one], Clients(users=users, look_s=look_s, poll_s=0.05), seconds=200, seed=3)
-    outcome = of_one_run(run.jobs, 20, 200)
+    outcome = of_real_runs([run.jobs], 20, 200)
     alone_s = 0.05 + look_s + 0.1 + 0.2 + 0.25 + 0.1  # encoded while the user looks
     most = min(users / alone_s, cores / one.core_s)
     assert outcome.throughput.value <= most * 1.02
@@ -112,7 +112,7 @@ def test_intervals_of_replications_hold_the_mean_about_as_often_as_they_say() ->
     clients = Clients(users=2)
     groups = [
         of_replications(
-            [simulate(local(), visits, clients, seconds=30, seed=10 * g + k) for k in range(5)], 5, 30
+            [[simulate(local(), visits, clients, seconds=30, seed=10 * g + k)] for k in range(5)], 5, 30
         )
         for g in range(10)
     ]
