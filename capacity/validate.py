@@ -18,7 +18,7 @@ import statistics
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ from capacity.comparison import (
 from capacity.crowding import measure_crowding
 from capacity.full import Full, fitted, full_load, seen_full
 from capacity.loads import Driver
-from capacity.service_times import read_service_times
+from capacity.service_times import ServiceTimes, read_service_times
 from trials.service import running_service
 
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -63,9 +63,17 @@ def write(out: Path, facts: Mapping[str, Any], compared: Sequence[Compared]) -> 
     (out / "validation.json").write_text(json.dumps({**facts, "loads": loads}, indent=1) + "\n")
 
 
-def run(seconds: float, rounds: int, out: Path, seed: int, say: Say) -> list[Compared]:
-    """Everything; writes both files into `out`."""
-    facts = {"date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC", **describe_machine()}
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What the service showed: one client's visits, the legs of each load by name, all gauges in order."""
+
+    times: ServiceTimes
+    legs: Mapping[str, Sequence[Leg]]
+    gauged: Sequence[float]
+
+
+def measure(seconds: float, rounds: int, seed: int, facts: Mapping[str, Any], say: Say) -> Measured:
+    """Drive a service of its own: in each round one client alone, then all loads, gauges between them."""
     crowding = measure_crowding()
     say(f"crowding: a core-second of one thread costs {crowding:.2f} beside others")
     alone: list[Alone] = []
@@ -90,20 +98,29 @@ def run(seconds: float, rounds: int, out: Path, seed: int, say: Say) -> list[Com
                 gauged.append(gauge.seconds())
                 legs[load.name].append(Leg(load, seen, statistics.fmean(gauged[-2:])))
                 say(f"{load.name}; pace {gauged[-1] / statistics.fmean(usual):.2f}")
-    for many in legs.values():
-        many[:] = [replace(leg, pace=leg.pace / statistics.fmean(usual)) for leg in many]
-    times = service_times(together(alone), crowding, facts)
-    full = seen_full(legs.pop(full_load(seconds).name), times)
-    times = fitted(times, full)
+    paced = {
+        name: [replace(leg, pace=leg.pace / statistics.fmean(usual)) for leg in many]
+        for name, many in legs.items()
+    }
+    return Measured(service_times(together(alone), crowding, facts), paced, gauged)
+
+
+def run(seconds: float, rounds: int, out: Path, seed: int, say: Say) -> list[Compared]:
+    """Everything; writes both files into `out`."""
+    facts = {"date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC", **describe_machine()}
+    measured = measure(seconds, rounds, seed, facts, say)
+    calibrating = full_load(seconds).name
+    full = seen_full(measured.legs[calibrating], measured.times)
+    times = fitted(measured.times, full)
     say(f"{full.visits} visits on the full machine: a network costs {times.thrift:.2f} on one core")
     times.write(out / "service_times.json")
-    compared = [compare(many, times) for many in legs.values()]
+    compared = [compare(legs, times) for name, legs in measured.legs.items() if name != calibrating]
     told = {
         "seconds of a load": seconds,
         "rounds": rounds,
         "replications": REPLICATIONS,
         "full": asdict(full),
-        "gauged, s": gauged,
+        "gauged, s": measured.gauged,
     }
     write(out, {**facts, **told}, compared)
     return compared
