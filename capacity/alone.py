@@ -22,10 +22,11 @@ from capacity.one_client import (
     OneClient,
     Probe,
     cores_in_use,
+    mean_by_part,
     mean_parts,
     synced_write_s,
+    tap_unpolled,
     visits_of,
-    wait_for,
 )
 from capacity.service_times import ServiceTimes
 from capacity.visitor import Visitor, fresh_seed, new_pictures
@@ -95,9 +96,8 @@ class Gauge:
 
     def _job(self, visitor: Visitor, picture: bytes) -> float:
         job_id = visitor.upload(picture)
-        time.sleep(2 * SETTLE_S)
-        result = self._service.work_dir / job_id / "a1" / "result.json"
-        tapped = visitor.tap(job_id, 1, lambda: wait_for(result.exists, 120.0))
+        time.sleep(2 * SETTLE_S)  # an idle machine is meant, as in a probe
+        tapped = tap_unpolled(self._service, visitor, job_id, 1)
         visitor.forget(job_id)
         return tapped.ready_at - tapped.tapped_at
 
@@ -109,7 +109,7 @@ def together(rounds: Sequence[Alone]) -> Alone:
         return statistics.fmean(of(one) for one in rounds)
 
     return Alone(
-        _mean_of_parts([one.background for one in rounds]),
+        mean_by_part([one.background for one in rounds]),
         mean(lambda one: one.background_cores),
         mean(lambda one: one.foreign_cores),
         mean(lambda one: one.put_s),
@@ -152,12 +152,7 @@ def _in_turn(counts: Mapping[int, int]) -> Iterator[int]:
     return (objects for row in rows for objects in row if objects is not None)
 
 
-def _mean_of_parts(many: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    names = dict.fromkeys(name for one in many for name in one)
-    return {name: statistics.fmean(one.get(name, 0.0) for one in many) for name in names}
-
-
 def _mean_call(calls: Sequence[Call]) -> Call:
     return Call(
-        statistics.fmean(call.seconds for call in calls), _mean_of_parts([call.parts for call in calls])
+        statistics.fmean(call.seconds for call in calls), mean_by_part([call.parts for call in calls])
     )

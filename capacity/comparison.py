@@ -14,7 +14,7 @@ from typing import Any
 
 from capacity.arrivals import poisson
 from capacity.loads import Load, LoadSeen
-from capacity.outcome import Figure, Outcome, of_real_runs, of_replications
+from capacity.outcome import Figure, Outcome, commits, of_real_runs, of_replications
 from capacity.service_times import ServiceTimes
 from capacity.simulation import Run, simulate
 
@@ -139,7 +139,7 @@ def parts_of_a_visit(legs: Sequence[Leg], times: ServiceTimes) -> dict[str, floa
     spent: defaultdict[str, float] = defaultdict(float)
     for leg in legs:
         seen, seconds = leg.seen, leg.seen.spent.seconds
-        ended += sum(job.ready is not None and job.ready < seconds for job in seen.jobs)
+        ended += len(commits(seen.jobs, 0.0, seconds))
         for part, value in seen.spent.by_part.items():
             spent[part] += value - idle.get(part, 0.0) * seconds
     return {part: value / max(ended, 1) for part, value in sorted(spent.items())}

@@ -8,13 +8,14 @@ made-up neighbours does not tell it (it came out as .70 and as .98).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from capacity.comparison import Leg, parts_of_a_visit
 from capacity.loads import Load
+from capacity.outcome import commits
 from capacity.service_times import ServiceTimes
-from capacity.simulation import JobSeen, simulate
+from capacity.simulation import simulate
 
 REPLICATIONS = 8
 LEAST, MOST = 0.5, 1.5  # the factor's bounds
@@ -37,7 +38,7 @@ def full_load(seconds: float) -> Load:
 
 def seen_full(legs: Sequence[Leg], times: ServiceTimes) -> Full:
     """Of the load as the service bore it."""
-    ended = sum(_ended(leg.seen.jobs, leg.load.seconds) for leg in legs)
+    ended = sum(len(commits(leg.seen.jobs, 0.0, leg.load.seconds)) for leg in legs)
     return Full(
         legs[0].load.seconds,
         ended,
@@ -72,9 +73,5 @@ def _simulated_core_s(times: ServiceTimes, full: Full) -> float:
                 seed=seed * len(full.paces) + place,
             )
             used += (run.core_share * times.cores - then.background_cores) * run.seconds
-            ended += _ended(run.jobs, run.seconds)
+            ended += len(commits(run.jobs, 0.0, run.seconds))
     return used / max(ended, 1)
-
-
-def _ended(jobs: Iterable[JobSeen], seconds: float) -> int:
-    return sum(job.ready is not None and job.ready < seconds for job in jobs)

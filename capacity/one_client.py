@@ -103,9 +103,7 @@ class OneClient:
         embed_s = time.perf_counter() - began - upload_s
         time.sleep(SETTLE_S)
         upload = self._over_idle(self._clock.lap())
-        result = service.work_dir / job_id / "a1" / "result.json"
-        # The file's appearance is waited for, which costs the service nothing, as polls would.
-        tapped = visitor.tap(job_id, objects, lambda: wait_for(result.exists, 120.0), **body)
+        tapped = tap_unpolled(service, visitor, job_id, objects, **body)
         job = self._over_idle(self._clock.lap())
         told = visitor.api.get(f"/download/{job_id}/result.json").raise_for_status().json()["seconds"]
         folder = service.work_dir / job_id
@@ -127,6 +125,12 @@ class OneClient:
         return {part: value - idle.get(part, 0.0) * spent.seconds for part, value in spent.by_part.items()}
 
 
+def tap_unpolled(service: Service, visitor: Visitor, job_id: str, objects: int, **body: Any) -> Tapped:
+    """One job; its result file is waited for, which costs the service nothing, as polls would."""
+    result = service.work_dir / job_id / "a1" / "result.json"
+    return visitor.tap(job_id, objects, lambda: wait_for(result.exists, 120.0), **body)
+
+
 def wait_for(happened: Callable[[], bool], within_s: float) -> None:
     """Look every 4 ms, as long as it may take.
 
@@ -142,9 +146,13 @@ def wait_for(happened: Callable[[], bool], within_s: float) -> None:
 
 def mean_parts(probes: Sequence[Probe], of: Callable[[Probe], Mapping[str, float]]) -> dict[str, float]:
     """Mean core-seconds by part; what is below nothing after the idle share was taken off is nothing."""
-    parts = {part for probe in probes for part in of(probe)}
-    means = {part: statistics.fmean(of(probe).get(part, 0.0) for probe in probes) for part in sorted(parts)}
-    return {part: max(0.0, mean) for part, mean in means.items()}
+    return {part: max(0.0, mean) for part, mean in mean_by_part([of(probe) for probe in probes]).items()}
+
+
+def mean_by_part(many: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The mean of each part; one that is absent counts as nothing."""
+    parts = sorted({part for one in many for part in one})
+    return {part: statistics.fmean(one.get(part, 0.0) for one in many) for part in parts}
 
 
 def cores_in_use(probes: Sequence[Probe]) -> dict[str, float]:

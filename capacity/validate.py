@@ -5,7 +5,7 @@
 In rounds: service times with one client, then loads one after the other, before and after each of which the
 machine's pace is gauged, because on shared hardware it moves. Then the same loads are simulated with those
 times and compared. Writes `service_times.json` and `validation.json`, of which `python -m capacity.report`
-makes the document's tables and pictures. 26 minutes with the usual options.
+makes the document's tables and pictures. 25 minutes with the usual options.
 """
 
 from __future__ import annotations
