@@ -26,7 +26,14 @@ from engine.memory import return_freed_memory
 from engine.mobile_sam.config import MobileSamConfig
 from engine.mobile_sam.network import MobileSamDecoder, MobileSamEncoder
 from engine.mobile_sam.segment import PictureEncoder, PromptDecoder
-from engine.precision_guard import LEAST_MASK_IOU, MOST_FILL_DIFFERENCE, fill_difference, mask_iou
+from engine.precision_guard import (
+    LEAST_MASK_IOU,
+    MOST_FILL_DIFFERENCE,
+    fill_difference,
+    mask_iou,
+    probe_picture,
+    probe_task,
+)
 from engine.runtime import Runtime, RuntimeOptions, build_runtime
 from engine.runtime_torch import TorchRuntime
 from engine.types import FillTask, ImageEmbedding, ObjectPrompt, PixelBox, Precision, RgbImage
@@ -101,7 +108,12 @@ def load_encoder(settings: Settings) -> LoadedEncoder:
         return 1 - mask_iou(exact, fast, prompts, side)
 
     encoder, run = load_in_best_precision(
-        settings, f"MobileSAM encoder {checkpoint.digest}", build, loss, 1 - LEAST_MASK_IOU
+        settings,
+        f"MobileSAM encoder {checkpoint.digest}",
+        build,
+        loss,
+        1 - LEAST_MASK_IOU,
+        lambda network: network.encode([probe_picture()]),
     )
     encoder.encode([RgbImage(np.zeros((8, 8, 3), np.uint8))])  # the first call allocates
     return LoadedEncoder(encoder, checkpoint.digest, _describe(checkpoint, run))
@@ -156,6 +168,7 @@ def load_inpainter(settings: Settings) -> LoadedInpainter:
         build,
         lambda exact, fast: fill_difference(exact, fast, 256),
         MOST_FILL_DIFFERENCE,
+        lambda network: network.fill([probe_task(256)]),
     )
     # A size's first run costs a GPU seconds and a CPU a tenth of one, once memory is there for the largest.
     for size in settings.inpaint_sizes if run.device != "cpu" else settings.inpaint_sizes[-1:]:

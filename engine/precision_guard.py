@@ -91,6 +91,15 @@ def fill_difference(
 
     `size`: of the square that is filled, pixels.
     """
+    task = probe_task(size)
+    one, other = (
+        np.asarray(inpainter.fill([task])[0].pixels, np.float32)[task.hole] for inpainter in (exact, fast)
+    )
+    return float(np.abs(one - other).mean())
+
+
+def probe_task(size: int) -> FillTask:
+    """Three holes in the picture that is tried, `size` x `size` pixels."""
     picture = probe_picture().pixels
     pixels = np.asarray(cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA), np.uint8)
     hole = np.zeros((size, size), np.bool_)
@@ -98,8 +107,4 @@ def fill_difference(
         scale = size / SIDE
         rows = slice(int((y - half) * scale), int((y + half) * scale))
         hole[rows, int((x - half) * scale) : int((x + half) * scale)] = True
-    task = FillTask(PixelBox(0, 0, size, size), 1.0, pixels, hole)
-    one, other = (
-        np.asarray(inpainter.fill([task])[0].pixels, np.float32)[hole] for inpainter in (exact, fast)
-    )
-    return float(np.abs(one - other).mean())
+    return FillTask(PixelBox(0, 0, size, size), 1.0, pixels, hole)

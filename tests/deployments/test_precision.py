@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from pathlib import Path
 
 import pytest
@@ -9,8 +11,8 @@ import torch
 
 from deployments import precision as choice
 from deployments.networks import load_decoder, load_encoder, load_inpainter
-from deployments.precision import load_in_best_precision
-from engine.precision_guard import processor_name
+from deployments.precision import WORTH, load_in_best_precision
+from engine.precision_guard import LEAST_MASK_IOU, MOST_FILL_DIFFERENCE, processor_name
 from engine.runtime import Backend, Runtime, RuntimeOptions, build_runtime
 from engine.types import Device, Precision
 from settings import Settings
@@ -38,9 +40,24 @@ def with_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choice, "processor_name", lambda: "a processor with bf16")
 
 
-def choose(folder: Path, build: Builder, loss: float, wanted: Precision = Precision.AUTO) -> Precision:
+FASTER = {Precision.FP32: 0.02, Precision.BF16: 0.01}  # seconds of one run
+SLOWER = {Precision.FP32: 0.02, Precision.BF16: 0.03}
+
+
+def choose(
+    folder: Path,
+    build: Builder,
+    loss: float,
+    wanted: Precision = Precision.AUTO,
+    seconds: dict[Precision, float] = FASTER,
+) -> Precision:
+    def work(network: Precision) -> None:
+        ends = time.process_time() + seconds[network]
+        while time.process_time() < ends:
+            pass
+
     settings = Settings(cache_dir=folder, precision=wanted)
-    chosen, run = load_in_best_precision(settings, "scale 0", build, lambda *_: loss, 0.01)
+    chosen, run = load_in_best_precision(settings, "scale 0", build, lambda *_: loss, 0.01, work)
     assert run.precision is chosen
     return chosen
 
@@ -64,12 +81,20 @@ def test_auto_takes_bf16_only_where_little_is_lost_and_remembers(
 
 
 @pytest.mark.usefixtures("with_bf16")
+def test_auto_stays_in_fp32_where_bf16_is_slower_and_remembers(tmp_path: Path) -> None:
+    assert choose(tmp_path, Builder(), 0.0, seconds=SLOWER) is Precision.FP32
+    assert choose(tmp_path, Builder(), 0.0, seconds={}) is Precision.FP32
+
+
+@pytest.mark.usefixtures("with_bf16")
 def test_a_loss_that_is_no_number_is_too_much(tmp_path: Path) -> None:
     assert choose(tmp_path, Builder(), float("nan")) is Precision.FP32
 
 
 @pytest.mark.usefixtures("with_bf16")
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"precision": "fp8"}', '{"precision": "auto"}'])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"precision": "bf16"}', '{"precision": "fp8", "share of time": 1}']
+)
 def test_a_damaged_verdict_is_made_again(text: str, tmp_path: Path) -> None:
     choose(tmp_path, Builder(), 0.0)
     (verdict,) = (tmp_path / "precision").iterdir()
@@ -108,13 +133,19 @@ def test_a_processor_without_bf16_stays_in_fp32(tmp_path: Path, monkeypatch: pyt
     assert build.built == [Precision.FP32]
 
 
-def test_the_bundled_networks_bear_bf16_and_the_decoder_stays_exact(tmp_path: Path) -> None:
+def test_the_bundled_networks_bear_bf16_and_run_in_it_where_it_is_faster(tmp_path: Path) -> None:
     if processor_name() is None:
         pytest.skip("this processor has no bf16; the test runs where it has")
     converted = CACHE / "converted"  # shared with the service of the tests, so that it is done once
     converted.mkdir(parents=True, exist_ok=True)
     (tmp_path / "converted").symlink_to(converted)
     settings = Settings(cache_dir=tmp_path, checkpoint_download=False, device=Device.CPU)
-    chosen = [load(settings).description["precision"] for load in (load_encoder, load_inpainter)]
-    assert chosen == ["bf16", "bf16"]
+    chosen = {load(settings).description["precision"] for load in (load_encoder, load_inpainter)}
+    verdicts = [json.loads(path.read_text()) for path in (tmp_path / "precision").iterdir()]
+    bounds = {"MobileSAM": 1 - LEAST_MASK_IOU, "LaMa": MOST_FILL_DIFFERENCE}
+    assert len(verdicts) == 2
+    for verdict in verdicts:
+        assert verdict["loss"] <= bounds[verdict["network"].split()[0]]
+        assert verdict["precision"] == ("bf16" if verdict["share of time"] <= WORTH else "fp32")
+    assert chosen == {verdict["precision"] for verdict in verdicts}
     assert load_decoder(settings).description["precision"] == "fp32"
