@@ -38,7 +38,10 @@ def preprocess(image: RgbImage, image_size: int) -> NDArray[np.float32]:
     size = framed_size(image.width, image.height, image_size)
     resized = np.asarray(Image.fromarray(image.pixels).resize(size, Image.Resampling.BILINEAR))
     frame = np.zeros((3, image_size, image_size), np.float32)
-    frame[:, : size[1], : size[0]] = ((resized - PIXEL_MEAN) / PIXEL_STD).transpose(2, 0, 1)
+    for channel, (mean, deviation) in enumerate(zip(PIXEL_MEAN, PIXEL_STD, strict=True)):
+        plane = frame[channel, : size[1], : size[0]]
+        np.subtract(resized[..., channel], mean, out=plane)
+        np.divide(plane, deviation, out=plane)
     return frame
 
 
