@@ -60,10 +60,9 @@ class _Piece:
 class Processors:
     """`cores` cores, and what a core-second costs when others want them too.
 
-    `crowding` is for narrow work (one thread, or at most half of the cores): its cost when all other cores
-    are busy; what was measured with a thread on every core has that in its figure already. `thrift` is for
-    work in step: its cost on one core alone. `rivals`: threads of others that want a core
-    whenever they can get one.
+    `crowding` is for work whose threads do not wait for each other: its cost when all other cores are busy,
+    below 1 where a core that never rests is the faster one. `thrift` is for work in step: its cost on one
+    core alone. `rivals`: threads of others that want a core whenever they can get one.
     """
 
     def __init__(
@@ -83,6 +82,7 @@ class Processors:
         self._since = env.now
         self._turn = 0
         self.used_core_s = 0.0  # up to the last change, without rivals
+        self.in_step_core_s = 0.0  # of these, work in step
         self.lost_core_s = 0.0  # to rivals
 
     def perform(self, work: Work) -> Generator[simpy.Event, Any, None]:
@@ -102,6 +102,8 @@ class Processors:
             for piece in self._pieces:
                 piece.left -= piece.rate * elapsed * self._speed(piece)
                 self.used_core_s += piece.rate * elapsed
+                if piece.in_step:
+                    self.in_step_core_s += piece.rate * elapsed
             for rival in self._rivals:
                 self.lost_core_s += (
                     rival.rate if self._pieces else min(rival.threads, self._cores)
@@ -111,7 +113,7 @@ class Processors:
         if piece.in_step and piece.threads > 1.0:
             lacking = min(1.0, (piece.threads - piece.rate) / (piece.threads - 1.0))
             return 1.0 / (1.0 - (1.0 - self._thrift) * max(0.0, lacking))
-        if self._crowding == 1.0 or piece.threads > max(1.0, self._cores / 2):
+        if self._crowding == 1.0:
             return 1.0
         everybody = (*self._pieces, *self._rivals)
         busy_elsewhere = sum(other.rate for other in everybody) - piece.rate

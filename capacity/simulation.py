@@ -75,6 +75,7 @@ class Run:
     jobs: list[JobSeen] = field(default_factory=list)
     core_share: float = 0.0  # of all cores, background and rivals included
     rivals_cores: float = 0.0  # what rivals got
+    networks_cores: float = 0.0  # what networks got of the cores
     gpu_share: float = 0.0
     stage_share: dict[str, float] = field(default_factory=dict)  # of each stage's places
     mean_batch: dict[str, float] = field(default_factory=dict)
@@ -200,6 +201,7 @@ class _Service:
             core_share=(spec.background_cores + (self.cores.used_core_s + self.cores.lost_core_s) / seconds)
             / spec.cores,
             rivals_cores=self.cores.lost_core_s / seconds,
+            networks_cores=self.cores.in_step_core_s / seconds,
             gpu_share=sum(gpu.used_core_s for gpu in self.gpus) / seconds / len(self.gpus)
             if self.gpus
             else 0,

@@ -72,8 +72,8 @@ def parts_lines(times: ServiceTimes) -> str:
             f"{times.facts['date']}, {times.facts['machine']}, "
             f"{times.facts.get('networks', 'bundled')} networks. "
             f"The idle service uses {times.background_cores:.2f} cores; others used "
-            f"{times.foreign_cores:.2f} meanwhile. A core-second of one thread costs {times.crowding:.2f} "
-            "when all cores are busy"
+            f"{times.foreign_cores:.2f} meanwhile. A core-second outside of networks costs "
+            f"{times.crowding:.2f} when all cores are busy"
             + (f", one of a network {times.thrift:.2f} on one core." if times.thrift < 1 else "."),
             "",
             table(columns, rows),

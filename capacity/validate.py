@@ -35,7 +35,6 @@ from capacity.comparison import (
     predict_again,
     table,
 )
-from capacity.crowding import measure_crowding
 from capacity.full import Full, fitted, full_load, seen_full
 from capacity.loads import Driver
 from capacity.service_times import ServiceTimes, read_service_times
@@ -49,7 +48,8 @@ GOAL = 0.20
 def simulate_again(out: Path) -> list[Compared]:
     """The loads of the run that wrote both files into `out`, with what it measured, simulated anew."""
     document = json.loads((out / "validation.json").read_text())
-    times = fitted(read_service_times(out / "service_times.json"), Full(**document["full"]))
+    measured = replace(read_service_times(out / "service_times.json"), thrift=1.0, crowding=1.0)
+    times = fitted(measured, Full(**document["full"]))
     times.write(out / "service_times.json")
     seconds = document["seconds of a load"]
     compared = [predict_again(told, times, seconds) for told in document["loads"]]
@@ -74,8 +74,6 @@ class Measured:
 
 def measure(seconds: float, rounds: int, seed: int, facts: Mapping[str, Any], say: Say) -> Measured:
     """Drive a service of its own: in each round one client alone, then all loads, gauges between them."""
-    crowding = measure_crowding()
-    say(f"crowding: a core-second of one thread costs {crowding:.2f} beside others")
     alone: list[Alone] = []
     usual: list[float] = []  # gauged where one client was measured
     legs: defaultdict[str, list[Leg]] = defaultdict(list)
@@ -85,7 +83,7 @@ def measure(seconds: float, rounds: int, seed: int, facts: Mapping[str, Any], sa
         gauged = [gauge.seconds()]
 
         def most() -> float:
-            times = service_times(together(alone), crowding, facts)
+            times = service_times(together(alone), 1.0, facts)
             return capacity(times.at_pace(gauged[-1] / statistics.fmean(usual)), 1)
 
         for number in range(rounds):
@@ -102,7 +100,7 @@ def measure(seconds: float, rounds: int, seed: int, facts: Mapping[str, Any], sa
         name: [replace(leg, pace=leg.pace / statistics.fmean(usual)) for leg in many]
         for name, many in legs.items()
     }
-    return Measured(service_times(together(alone), crowding, facts), paced, gauged)
+    return Measured(service_times(together(alone), 1.0, facts), paced, gauged)
 
 
 def run(seconds: float, rounds: int, out: Path, seed: int, say: Say) -> list[Compared]:
@@ -112,7 +110,10 @@ def run(seconds: float, rounds: int, out: Path, seed: int, say: Say) -> list[Com
     calibrating = full_load(seconds).name
     full = seen_full(measured.legs[calibrating], measured.times)
     times = fitted(measured.times, full)
-    say(f"{full.visits} visits on the full machine: a network costs {times.thrift:.2f} on one core")
+    say(
+        f"{full.visits} visits on the full machine: a network costs {times.thrift:.2f} on one core, "
+        f"other work {times.crowding:.2f} beside others"
+    )
     times.write(out / "service_times.json")
     compared = [compare(legs, times) for name, legs in measured.legs.items() if name != calibrating]
     told = {

@@ -1,4 +1,4 @@
-"""The factor of a network on few cores is found again from the core-seconds of a full machine."""
+"""What networks and other work cost on a full machine is found again from the core-seconds spent there."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def with_a_network() -> Visit:
     return replace(one, fills=tuple(replace(fill, work=wide) for fill in one.fills))
 
 
-def times_of(thrift: float = 1.0) -> ServiceTimes:
+def times_of(thrift: float = 1.0, crowding: float = 1.0) -> ServiceTimes:
     idle = {"idle": {"Ray": 0.1}}
-    return ServiceTimes({}, 2, 0.1, 1.0, 0.0, {2: (with_a_network(),)}, idle, thrift=thrift)
+    return ServiceTimes({}, 2, 0.1, crowding, 0.0, {2: (with_a_network(),)}, idle, thrift=thrift)
 
 
 def borne_by(times: ServiceTimes, pace: float = 1.0) -> Full:
@@ -33,13 +33,15 @@ def borne_by(times: ServiceTimes, pace: float = 1.0) -> Full:
     run = simulate(then.local_service(), then.visits[2], load.clients, seconds=SECONDS, seed=99)
     ended = sum(job.ready is not None and job.ready < SECONDS for job in run.jobs)
     used = (run.core_share * times.cores - then.background_cores) * SECONDS
-    return Full(SECONDS, ended, used / ended, (pace,))
+    networks = run.networks_cores * SECONDS
+    return Full(SECONDS, ended, networks / ended, (used - networks) / ended, (pace,))
 
 
-@pytest.mark.parametrize("thrift", [0.7, 0.9])
-def test_the_factor_is_found_again(thrift: float) -> None:
-    full = borne_by(times_of(thrift))
-    assert fitted(times_of(), full).thrift == pytest.approx(thrift, abs=0.05)
+@pytest.mark.parametrize(("thrift", "crowding"), [(0.7, 1.0), (0.9, 0.85), (0.8, 1.2)])
+def test_both_factors_are_found_again(thrift: float, crowding: float) -> None:
+    found = fitted(times_of(), borne_by(times_of(thrift, crowding)))
+    assert found.thrift == pytest.approx(thrift, abs=0.05)
+    assert found.crowding == pytest.approx(crowding, abs=0.05)
 
 
 def test_a_slower_machine_is_not_taken_for_a_dearer_network() -> None:

@@ -130,9 +130,10 @@ def test_rivals_get_the_cores_that_work_leaves_and_their_share_of_the_rest() -> 
     assert cores.lost_core_s == pytest.approx(1.0 + 4 * 2.0 + 1.0)
 
 
-def test_crowding_slows_narrow_work_beside_others_only() -> None:
+@pytest.mark.parametrize("crowding", [1.25, 0.8])
+def test_work_beside_others_costs_more_or_less_than_alone(crowding: float) -> None:
     env = simpy.Environment()
-    cores, ends = Processors(env, 2.0, crowding=1.25), []
+    cores, ends = Processors(env, 2.0, crowding=crowding), []
 
     def run(work: Work) -> Generator[simpy.Event, Any, None]:
         yield env.process(cores.perform(work))
@@ -144,7 +145,7 @@ def test_crowding_slows_narrow_work_beside_others_only() -> None:
     env.process(run(Work(1.0)))
     env.process(run(Work(1.0)))
     env.run()
-    assert ends[1:] == [pytest.approx(2.25), pytest.approx(2.25)]
+    assert ends[1:] == [pytest.approx(1 + crowding)] * 2
 
 
 def test_work_in_step_costs_less_on_fewer_cores() -> None:
