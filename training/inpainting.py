@@ -24,6 +24,7 @@ from torch.optim import Adam
 from tqdm import tqdm
 
 from engine.lama.network import LamaConfig, LamaNetwork, Output, Prefill
+from training.arithmetic import fast_arithmetic
 from training.inpainting_data import Batch, PackedPhotos, draw_batch, pack_photos
 from training.inpainting_losses import (
     PatchDiscriminator,
@@ -103,7 +104,7 @@ class Trainer:
         batch = draw_batch(self.photos, phase.crop_px, phase.batch, rng)
         batch = Batch(batch.picture.to(self.device), batch.hole.to(self.device))
         self.network.train()
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with fast_arithmetic(self.device.type):
             start = self.network.prefill(batch.picture, batch.hole)
             answer = self.network.predict(start, batch.hole).float()
         fill = torch.where(batch.hole > 0, answer, batch.picture)
@@ -125,13 +126,13 @@ class Trainer:
         return {name: float(value.detach()) for name, value in losses.items()}
 
     def _against_the_adversary(self, fill: Tensor, batch: Batch, weight: float) -> dict[str, Tensor]:
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with fast_arithmetic(self.device.type):
             verdict = discriminator_loss(self.discriminator, fill, batch.picture, batch.hole).float()
         self.adversary.zero_grad(set_to_none=True)
         verdict.backward()  # type: ignore[no-untyped-call]  # torch's own
         self.adversary.step()
         self.discriminator.requires_grad_(False)
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with fast_arithmetic(self.device.type):
             losses = adversarial_losses(self.discriminator, fill, batch.picture, batch.hole)
         self.discriminator.requires_grad_(True)
         return {

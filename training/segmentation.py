@@ -1,10 +1,12 @@
-"""Trains the bundled MobileSAM from scratch.
+"""Trains the bundled MobileSAM.
 
-    python -m training.segmentation --data DATA --steps 4500 --out engine/bundled/mobile_sam.safetensors
+    python -m training.segmentation --data DATA --out first.safetensors
+    python -m training.segmentation --data DATA --start first.safetensors --run runs/onward --out OUT
 
-One command, resumable: what it needs to go on is in `--run` (ignored by git), written at every
-evaluation. The curve is `curve.jsonl` there, predictions `sheet.png`. `--processes` of one thread each
-are faster than one process of as many threads; the pictures of a step are `--pictures` for each of them.
+From scratch, then, with `--start`, onward from those weights on larger pictures. Resumable: what it needs to
+go on is in `--run` (ignored by git), written at every evaluation. The curve is `curve.jsonl` there,
+predictions `sheet.png`. `--processes` of one thread each are faster than one process of as many threads; the
+pictures of a step are `--pictures` for each of them.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import argparse
 import json
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -23,11 +25,12 @@ import torch.distributed as together
 from torch.multiprocessing.spawn import spawn
 from tqdm import tqdm
 
+from engine.checkpoint_formats import read_tensors
 from training.segmentation_data import SegmentationSampler
 from training.segmentation_model import save_checkpoint
 from training.segmentation_pack import open_pack, pack_photos
 from training.segmentation_scores import draw_sheet, mean_scores, segment_held_out
-from training.segmentation_trainer import Course, Trainer
+from training.segmentation_trainer import FROM_SCRATCH, ONWARD, Course, Trainer
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,8 @@ class Options:
     """What the command line says."""
 
     data: Path
-    steps: int
+    start: Path | None
+    steps: int | None
     out: Path
     run: Path
     pictures: int
@@ -44,6 +48,12 @@ class Options:
     threads: int
     evaluate_steps: int
     seed: int
+
+    @property
+    def course(self) -> Course:
+        """The usual one, with as many steps as asked for."""
+        usual = FROM_SCRATCH if self.start is None else ONWARD
+        return replace(usual, seed=self.seed, steps=self.steps or usual.steps)
 
     @property
     def state(self) -> Path:
@@ -76,12 +86,18 @@ def evaluate(options: Options, trainer: Trainer, losses: list[float]) -> dict[st
 
 def notes(options: Options, trainer: Trainer) -> dict[str, str]:
     """What the checkpoint says of itself."""
+    history = (
+        "from scratch" if options.start is None else f"{read_tensors(options.start)[1]['training']}; onward"
+    )
     return {
         "name": "MobileSAM, bundled small checkpoint",
         "architecture": "MobileSAM: TinyViT 24/64/128/160, decoder width 128",
         "training": (
-            f"from scratch: {trainer.step} steps of {options.pictures * options.processes} pictures, "
-            f"{trainer.seconds / 60:.0f} minutes on {options.threads * options.processes} CPU thread(s); "
+            f"{history}: {trainer.step} steps of {options.pictures * options.processes} pictures up to "
+            f"{trainer.side} px, {trainer.seconds / 60:.0f} minutes on "
+            f"{options.threads * options.processes} CPU thread(s)"
+        ),
+        "photographs": (
             "averaged weights; drawn scenes and 2,657 photographs with masks "
             "(ECSSD, BSDS500, Clothing Co-Parsing, Penn-Fudan, humans, cats), most of them for research use"
         ),
@@ -97,12 +113,13 @@ def train(rank: int, options: Options) -> None:
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
         meeting = f"file://{(options.run / 'meeting').resolve()}"
         together.init_process_group("gloo", init_method=meeting, rank=rank, world_size=options.processes)
-    trainer = Trainer(Course(options.steps, options.seed))
+    course = options.course
+    trainer = Trainer(course, options.start)
     trainer.resume(options.state)
     seed = np.random.SeedSequence([options.seed, rank, trainer.step])
     sampler = SegmentationSampler(open_pack(options.run / "photos.npz"), seed)
     losses: list[float] = []
-    with tqdm(total=options.steps, initial=trainer.step, unit="step", disable=not first) as bar:
+    with tqdm(total=course.steps, initial=trainer.step, unit="step", disable=not first) as bar:
         while trainer.share < 1:
             started = time.monotonic()
             losses.append(trainer.train_step(sampler.batch(options.pictures, options.objects, trainer.side)))
@@ -123,7 +140,8 @@ def main() -> None:
     """Read the command line and train."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with train/ and eval/segment/")
-    parser.add_argument("--steps", type=int, required=True, help="in all, those of resumed runs included")
+    parser.add_argument("--start", type=Path, help="go onward from this checkpoint's weights")
+    parser.add_argument("--steps", type=int, help="in all, those of resumed runs included")
     parser.add_argument("--out", type=Path, required=True, help="the checkpoint to write at the end")
     parser.add_argument("--run", type=Path, default=Path("runs/segmentation"), help="to resume from")
     parser.add_argument("--pictures", type=int, default=12, help="per step and process")

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-LONG_SIDE_PX = 320  # networks train at 256 at most; the rest is room for zooming in
+LONG_SIDE_PX = 432  # networks train at 320 at most; the rest is room for zooming in
 JPEG_QUALITY = 92
 
 

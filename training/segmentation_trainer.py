@@ -1,7 +1,7 @@
 """One training state of the bundled MobileSAM, and a step of it.
 
-Owns the network, its averaged weights, its optimiser, the course of rate and picture size over the steps, and
-what is written to go on later. Several processes may hold one state each: they average their gradients,
+Owns the network, its averaged weights, its optimisers, the course of rate and picture size over the steps,
+and what is written to go on later. Several processes may hold one state each: they average their gradients,
 so that their networks stay the same.
 """
 
@@ -14,41 +14,58 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.distributed as together
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from training.arithmetic import fast_arithmetic
 from training.segmentation_data import SegmentationBatch, correction
 from training.segmentation_losses import segmentation_loss
 from training.segmentation_model import BUNDLED, MobileSamPair
 
-# Share of the steps until which pictures have that side: small ones teach most per second at first.
-GROWTH = ((0.45, 128), (0.8, 192), (1.0, 256))
-PEAK_RATE, WEIGHT_DECAY, WARM_UP_STEPS = 1.2e-3, 0.04, 150
+WEIGHT_DECAY, WARM_UP_STEPS = 0.04, 150
 LONGEST_MEMORY = 0.998  # of the averaged weights
 
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """How long to train: `steps` in all, and the seed of everything that is drawn."""
+    """How to train: `steps` in all, the seed of everything that is drawn, the highest rate, and the pictures.
+
+    `growth`: shares of the steps until which pictures have that side, pixels.
+    """
 
     steps: int
     seed: int
+    growth: tuple[tuple[float, int], ...] = ((0.45, 128), (0.8, 192), (1.0, 256))
+    peak_rate: float = 1.2e-3
+
+
+# Small pictures teach most per second at first; who has seen them learns outlines from large ones.
+FROM_SCRATCH = Course(3900, 0)
+ONWARD = Course(1500, 0, ((0.4, 256), (1.0, 320)), 8e-4)
 
 
 class Trainer:
-    """A network, its average, its optimiser, and how far they are."""
+    """A network, its average, its optimisers, and how far they are."""
 
-    def __init__(self, course: Course) -> None:
+    def __init__(self, course: Course, start: Path | None = None) -> None:
+        """Begin from random weights, or from those of the checkpoint `start`."""
         torch.manual_seed(course.seed)
         self._course = course
         self.pair = MobileSamPair(BUNDLED)
+        if start is not None:
+            self.pair.take_weights(start)
         self.average = copy.deepcopy(self.pair).eval()
-        decayed = [value for value in self.pair.parameters() if value.ndim > 1]
-        plain = [value for value in self.pair.parameters() if value.ndim <= 1]
-        self.optimiser = torch.optim.AdamW(
-            [{"params": decayed, "weight_decay": WEIGHT_DECAY}, {"params": plain, "weight_decay": 0.0}],
-            lr=PEAK_RATE,
-            betas=(0.9, 0.98),
+        layers = [layer.weight for layer in self.pair.modules() if isinstance(layer, nn.Linear)]
+        of_layers = {id(value) for value in layers}
+        others = [value for value in self.pair.parameters() if id(value) not in of_layers]
+        kernels = [value for value in others if value.ndim > 1]
+        plain = [value for value in others if value.ndim <= 1]
+        self.optimisers: tuple[torch.optim.Optimizer, ...] = (
+            torch.optim.Muon(layers, weight_decay=WEIGHT_DECAY, adjust_lr_fn="match_rms_adamw"),
+            torch.optim.AdamW(
+                [{"params": kernels, "weight_decay": WEIGHT_DECAY}, {"params": plain, "weight_decay": 0.0}],
+                betas=(0.9, 0.98),
+            ),
         )
         self.step = 0
         self.seconds = 0.0
@@ -61,21 +78,24 @@ class Trainer:
     @property
     def side(self) -> int:
         """Side of the pictures now, pixels."""
-        return next(side for until, side in GROWTH if self.share <= until)
+        return next(side for until, side in self._course.growth if self.share <= until)
 
     def train_step(self, batch: SegmentationBatch) -> float:
         """One step on one batch; returns its loss."""
-        rate = PEAK_RATE * min((self.step + 1) / WARM_UP_STEPS, 1) * (0.5 + 0.5 * np.cos(np.pi * self.share))
-        for group in self.optimiser.param_groups:
-            group["lr"] = float(max(rate, 1e-6))
+        rate = self._course.peak_rate * min((self.step + 1) / WARM_UP_STEPS, 1)
+        rate *= 0.5 + 0.5 * np.cos(np.pi * self.share)
+        for optimiser in self.optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = float(max(rate, 1e-6))
         # Plain products: the fused attention's backward pass is three times slower at these widths.
         with sdpa_kernel(SDPBackend.MATH):
             loss = self._loss(batch)
-            self.optimiser.zero_grad(set_to_none=True)
+            self.pair.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
         self._average_gradients()
         torch.nn.utils.clip_grad_norm_(self.pair.parameters(), 1.0)
-        self.optimiser.step()
+        for optimiser in self.optimisers:
+            optimiser.step()
         self.step += 1
         self._remember()
         return loss.item()
@@ -87,7 +107,7 @@ class Trainer:
             {
                 "pair": self.pair.state_dict(),
                 "average": self.average.state_dict(),
-                "optimiser": self.optimiser.state_dict(),
+                "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
                 "step": self.step,
                 "seconds": self.seconds,
             },
@@ -101,7 +121,8 @@ class Trainer:
             state = torch.load(path, weights_only=True)
             self.pair.load_state_dict(state["pair"])
             self.average.load_state_dict(state["average"])
-            self.optimiser.load_state_dict(state["optimiser"])
+            for optimiser, told in zip(self.optimisers, state["optimisers"], strict=True):
+                optimiser.load_state_dict(told)
             self.step, self.seconds = state["step"], state["seconds"]
 
     def _average_gradients(self) -> None:
@@ -119,7 +140,7 @@ class Trainer:
         """Both rounds: the prompts, then the same with one tap where the first answer was wrong."""
         points, labels = batch.points.clone(), batch.labels.clone()
         rows = torch.arange(len(points))
-        with torch.autocast("cpu", torch.bfloat16):
+        with fast_arithmetic("cpu"):
             pixels = batch.pixels.contiguous(memory_format=torch.channels_last)
             embeddings = self.pair.encoder(pixels)
             embeddings = embeddings.repeat_interleave(len(points) // len(pixels), dim=0)
@@ -135,7 +156,7 @@ class Trainer:
             slot = int(torch.nonzero(labels[row] == -2)[0])
             points[row, slot] = torch.tensor([x, y])
             labels[row, slot] = label
-        with torch.autocast("cpu", torch.bfloat16):
+        with fast_arithmetic("cpu"):
             logits, ious = self.pair.decoder(embeddings, points, labels)
         never = torch.zeros_like(batch.ambiguous)
         second = segmentation_loss(logits.float(), ious.float(), batch.targets, never)

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -153,6 +154,24 @@ def test_saved_checkpoint_loads_and_is_scored(data: Path) -> None:
     assert 0 <= scores["all"] <= scores["best candidate"] <= 1
 
 
+def test_weights_with_smaller_windows_answer_the_same_on_pictures_that_these_hold(data: Path) -> None:
+    torch.manual_seed(0)
+    first, second, third = BUNDLED.encoder.stages
+    stages = first, replace(second, window=4), replace(third, window=4)
+    smaller = MobileSamPair(replace(BUNDLED, encoder=replace(BUNDLED.encoder, stages=stages))).eval()
+    for name, value in smaller.named_parameters():
+        if name.endswith("attention_biases"):
+            torch.nn.init.normal_(value)
+    save_checkpoint(smaller, 64, data / "smaller.safetensors", {})
+    larger = MobileSamPair(BUNDLED).eval()
+    larger.take_weights(data / "smaller.safetensors")
+    pixels = torch.randn(1, 3, 64, 64)
+    with torch.inference_mode():
+        torch.testing.assert_close(larger.encoder(pixels), smaller.encoder(pixels), rtol=0.02, atol=0.02)
+        farthest = larger.encoder.state_dict()["image_encoder.layers.3.blocks.0.attn.attention_biases"]
+    assert farthest.reshape(5, 20, 20)[:, 3:, 3:].std(dim=(1, 2)).max() == 0
+
+
 def test_interrupted_training_goes_on_where_it_was_saved(data: Path) -> None:
     pack_photos(data, data / "pack.npz")
     batch = SegmentationSampler(open_pack(data / "pack.npz"), 0).batch(pictures=2, objects=2, side=64)
@@ -168,17 +187,26 @@ def test_interrupted_training_goes_on_where_it_was_saved(data: Path) -> None:
         torch.testing.assert_close(resumed.average.state_dict()[name], value, rtol=1e-3, atol=1e-4)
 
 
-def test_two_processes_train_as_one_and_write_a_checkpoint(data: Path) -> None:
-    command = [sys.executable, "-m", "training.segmentation", "--processes", "2", "--steps", "2"]
-    sizes = ["--pictures", "2", "--objects", "2", "--evaluate-steps", "1"]
-    places = ["--data", str(data), "--run", str(data / "run"), "--out", str(data / "out.safetensors")]
-    done = subprocess.run([*command, *sizes, *places], capture_output=True, text=True, timeout=100)
+def run_training(data: Path, out: Path, *options: str) -> None:
+    command = [sys.executable, "-m", "training.segmentation", "--data", str(data), "--out", str(out)]
+    sizes = ["--pictures", "2", "--objects", "2", "--evaluate-steps", "1", "--run", str(data / out.stem)]
+    done = subprocess.run([*command, *sizes, *options], capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr[-2000:]
-    with safe_open(data / "out.safetensors", "pt") as file:
-        assert "2 steps of 4 pictures" in file.metadata()["training"]
-    curve = [json.loads(line) for line in (data / "run/curve.jsonl").read_text().splitlines()]
+
+
+def test_two_processes_train_as_one_and_write_a_checkpoint(data: Path) -> None:
+    out = data / "out.safetensors"
+    run_training(data, out, "--processes", "2", "--steps", "2")
+    with safe_open(out, "pt") as file:
+        history = file.metadata()["training"]
+    assert "from scratch: 2 steps of 4 pictures" in history
+    curve = [json.loads(line) for line in (data / "out/curve.jsonl").read_text().splitlines()]
     assert [line["step"] for line in curve] == [1, 2]
-    assert (data / "run/sheet.png").stat().st_size > 0
+    assert (data / "out/sheet.png").stat().st_size > 0
+    onward = data / "onward.safetensors"
+    run_training(data, onward, "--processes", "1", "--steps", "1", "--start", str(out))
+    with safe_open(onward, "pt") as file:
+        assert file.metadata()["training"].startswith(f"{history}; onward: 1 steps of 2 pictures")
 
 
 @pytest.mark.parametrize("seed", range(8))
