@@ -110,7 +110,7 @@ class Settings(BaseSettings):
     )
     precision: Precision = Field(
         Precision.AUTO,
-        description="Arithmetic of the networks: `fp32`, `bf16`, or `auto`: bf16 on processors that have it, "
+        description="Arithmetic of the networks: `fp32`, `bf16`, or `auto`: bf16 on processors that are faster with it, "
         "if masks and fills stay as they are.",
     )
     threads: int = Field(

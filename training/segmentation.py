@@ -47,13 +47,17 @@ class Options:
     processes: int
     threads: int
     evaluate_steps: int
-    seed: int
+    seed: int | None
 
     @property
     def course(self) -> Course:
-        """The usual one, with as many steps as asked for."""
+        """The usual one, but for what was asked for."""
         usual = FROM_SCRATCH if self.start is None else ONWARD
-        return replace(usual, seed=self.seed, steps=self.steps or usual.steps)
+        return replace(
+            usual,
+            steps=usual.steps if self.steps is None else self.steps,
+            seed=usual.seed if self.seed is None else self.seed,
+        )
 
     @property
     def state(self) -> Path:
@@ -116,7 +120,7 @@ def train(rank: int, options: Options) -> None:
     course = options.course
     trainer = Trainer(course, options.start)
     trainer.resume(options.state)
-    seed = np.random.SeedSequence([options.seed, rank, trainer.step])
+    seed = np.random.SeedSequence([course.seed, rank, trainer.step])
     sampler = SegmentationSampler(open_pack(options.run / "photos.npz"), seed)
     losses: list[float] = []
     with tqdm(total=course.steps, initial=trainer.step, unit="step", disable=not first) as bar:
@@ -149,7 +153,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="that train together")
     parser.add_argument("--threads", type=int, default=1, help="of each process")
     parser.add_argument("--evaluate-steps", type=int, default=300, help="between two evaluations")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, help="of all that is drawn")
     options = Options(**vars(parser.parse_args()))
     options.run.mkdir(parents=True, exist_ok=True)
     (options.run / "meeting").unlink(missing_ok=True)

@@ -28,6 +28,7 @@ _STRUCTURE_CELLS = (
 _SOURCE_WEIGHT = 4.0  # of a source's likeness to the smooth fill, against repetition around the hole
 _STRUCTURE_WEIGHT = 8.0  # of the repetition of structure, against that of colour
 _DETAIL_WEIGHT = 6.0  # of a difference in strength of detail, against one in colour
+_DETAIL_GAIN = 1.06  # of copied detail; what blends smoothly into the picture would else look weak
 _SMOOTHING_CELLS = 3  # radius over which neighbouring cells share their costs, so that they choose alike
 _NO_SOURCE = 10.0  # cost of a source that is itself unknown: above any difference of colours
 _RADII_PX = (16, 32, 64, 96, 128)
@@ -68,7 +69,7 @@ class ShiftFill(nn.Module):
         detail = smooth - coarse
         choice = self._choose(smooth, detail, weight)
         structure = _resized(_mean(choice.structure, 1), smooth)
-        filled = coarse + structure + self._copy(detail, choice)
+        filled = coarse + structure + _DETAIL_GAIN * self._copy(detail, choice)
         return weight * known + (1 - weight) * filled.clamp(0, 1)
 
     def _choose(self, smooth: Tensor, detail: Tensor, weight: Tensor) -> _Choice:
