@@ -14,6 +14,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
+import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -162,7 +164,9 @@ def main() -> None:
     if options.processes == 1:
         train(0, options)
     else:
-        spawn(train, (options,), nprocs=options.processes)  # type: ignore[no-untyped-call]
+        # Whoever ends this process ends those that it started, too.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit("training was ended; the same command resumes it"))
+        spawn(train, (options,), options.processes, daemon=True)  # type: ignore[no-untyped-call]
 
 
 if __name__ == "__main__":
