@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from engine.mobile_sam.attention import attend
-from engine.mobile_sam.tiny_vit import LayerNorm2d, split_heads
+from engine.mobile_sam.tiny_vit import LayerNorm2d
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,11 @@ class MaskDecoderConfig:
     upscale_dims: tuple[int, int]
     iou_hidden: int
     iou_depth: int
+
+
+def split_heads(x: Tensor, heads: int) -> Tensor:
+    """[B, N, heads * D] -> [B, heads, N, D]."""
+    return x.reshape(x.shape[0], -1, heads, x.shape[2] // heads).transpose(1, 2)
 
 
 class Attention(nn.Module):

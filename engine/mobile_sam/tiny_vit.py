@@ -115,11 +115,6 @@ class Downsample(nn.Module):
         return reduced
 
 
-def split_heads(x: Tensor, heads: int) -> Tensor:
-    """[B, N, heads * D] -> [B, heads, N, D]."""
-    return x.reshape(x.shape[0], -1, heads, x.shape[2] // heads).transpose(1, 2)
-
-
 def offset_table(window: int, table_side: int) -> Tensor:
     """Which learned bias each pair of cells in a window uses.
 
@@ -150,11 +145,17 @@ class WindowAttention(nn.Module):
         """[N, side * side, dim] windows -> the same shape; `side` <= the trained window."""
         offsets = self.get_buffer("offsets") if side == self.window else offset_table(side, self.window)
         bias = self.attention_biases[:, offsets]  # [heads, cells, cells]
-        # Each head's query, key and value lie together in the released weights.
-        query, key, value = split_heads(self.qkv(self.norm(x)), self.heads).chunk(3, dim=-1)
+        # Each head's query, key and value lie together in the released weights. Moved apart in one step.
+        parts = self.qkv(self.norm(x)).reshape(x.shape[0], -1, self.heads, 3, x.shape[2] // self.heads)
+        query, key, value = parts.permute(3, 0, 2, 1, 4)
         mixed = attend_with_bias(query, key, value, bias)
         out: Tensor = self.proj(mixed.transpose(1, 2).flatten(2))
         return out
+
+
+def as_map(cells: Tensor, grid: int) -> Tensor:
+    """[B, grid * grid, dim] -> [B, grid, grid, dim]."""
+    return cells.reshape(cells.shape[0], grid, grid, cells.shape[2])
 
 
 class Perceptron(nn.Module):
@@ -184,10 +185,13 @@ class TransformerBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, dim, G, G] -> the same shape."""
-        attended = x + self._attend(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-        local: Tensor = self.local_conv(attended).permute(0, 2, 3, 1)
-        out: Tensor = local + self.mlp(local)
-        return out.permute(0, 3, 1, 2)
+        # Sums are made of lists of cells: of maps, OpenVINO makes them in an order that it then undoes.
+        grid, cells = x.shape[2], (x.shape[0], -1, x.shape[1])
+        attended = x.permute(0, 2, 3, 1).reshape(cells)
+        attended = attended + self._attend(as_map(attended, grid)).reshape(cells)
+        local: Tensor = self.local_conv(as_map(attended, grid).permute(0, 3, 1, 2))
+        local = local.permute(0, 2, 3, 1).reshape(cells)
+        return as_map(local + self.mlp(local), grid).permute(0, 3, 1, 2)
 
     def _attend(self, x: Tensor) -> Tensor:
         """Attention in windows over [B, G, G, dim]; zeros fill the last windows, unmasked, as trained."""
