@@ -164,6 +164,8 @@ def main() -> None:
     if options.processes == 1:
         train(0, options)
     else:
+        # Memory that is freed is kept for the next step: to fetch it anew took a fifth of the time.
+        os.environ |= {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(8 << 30)}
         # Whoever ends this process ends those that it started, too.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit("training was ended; the same command resumes it"))
         spawn(train, (options,), options.processes, daemon=True)  # type: ignore[no-untyped-call]

@@ -41,7 +41,7 @@ class Course:
 
 # Small pictures teach most per second at first; who has seen them learns outlines from large ones.
 FROM_SCRATCH = Course(3900, 0)
-ONWARD = Course(1300, 1, ((0.35, 256), (1.0, 320)), 6e-4)
+ONWARD = Course(1000, 1, ((0.35, 256), (1.0, 320)), 6e-4)
 
 
 class Trainer:
