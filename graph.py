@@ -52,7 +52,7 @@ def build_app(args: dict[str, Any]) -> Application:
         return stage.options(ray_actor_options=network_resources(settings, stage.name, gpus)).bind(settings)
 
     encoder, decoder, inpainter = map(with_share, (ImageEncoder, PromptDecoder, LamaInpainter))
-    refiner = MaskRefiner.bind(settings)
+    refiner = MaskRefiner.bind(settings, encoder, decoder)  # to look again from nearer, for small networks
     composer = ResultComposer.bind(settings)
 
     stages = Stages(encoder=encoder, decoder=decoder, refiner=refiner, inpainter=inpainter, composer=composer)

@@ -52,7 +52,9 @@ SERVED, BARE, GRABCUT = "as served", "network alone", "GrabCut"
 def segmentation_section(folder: Path, settings: Settings, *, rivals: bool) -> Section:
     """Masks after one to three taps, by method and group of objects."""
     encoder, decoder = load_encoder(settings), load_decoder(settings)
-    network = Network(encoder.encoder, decoder.decoder, decoder.image_size, [], [], [])
+    network = Network(
+        encoder.encoder, decoder.decoder, decoder.image_size, decoder.closer_look, [], [], [], []
+    )
     scores: dict[str, dict[str, list[Score]]] = defaultdict(dict)
     objects = list(known_objects(folder))
     for item in tqdm(objects, desc="objects", unit="object"):
@@ -76,8 +78,11 @@ def segmentation_section(folder: Path, settings: Settings, *, rivals: bool) -> S
     for what, seconds in (
         ("encode", network.encode_s),
         ("decode", network.decode_s),
+        ("looking closer", network.closer_s),
         ("outline", network.refine_s),
     ):
+        if not seconds:
+            continue
         p50, p95 = 1000 * np.percentile(seconds, (50, 95))
         section.notes.append(f"{what}: p50 {p50:.1f} ms, p95 {p95:.1f} ms")
     section.values = {

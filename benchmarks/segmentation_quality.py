@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.closer_look import look_closer
 from engine.errors import MaskTooSmallError
 from engine.mobile_sam.segment import PictureEncoder, PromptDecoder, upscale_logits
 from engine.photo import read_photo
@@ -133,9 +134,11 @@ class Network:
     encoder: PictureEncoder
     decoder: PromptDecoder
     image_size: int
+    closer_look: float  # see `MobileSamConfig`
     encode_s: list[float]
     decode_s: list[float]
     refine_s: list[float]
+    closer_s: list[float]
 
     def on(self, image: RgbImage) -> tuple[Segmenter, Segmenter]:
         """As the service answers, and the first mask as it leaves the network."""
@@ -152,6 +155,12 @@ class Network:
         ((decoded,),) = self.decoder.decode([(embedding, [prompt])])
         self.decode_s.append(time.perf_counter() - started)
         started = time.perf_counter()
+        if self.closer_look:
+            decoded = look_closer(
+                self.encoder, self.decoder, decoded, prompt, image, self.image_size, self.closer_look
+            )
+            self.closer_s.append(time.perf_counter() - started)
+            started = time.perf_counter()
         try:
             item = refine_object(decoded, prompt, image, self.image_size, RefineOptions(), 0)
         except MaskTooSmallError:

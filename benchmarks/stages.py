@@ -20,6 +20,7 @@ from typing import TypeVar
 import numpy as np
 
 from deployments.networks import load_decoder, load_encoder, load_inpainter
+from engine.closer_look import look_closer
 from engine.cutout import cut_out
 from engine.encoding import decode_png, encode_png
 from engine.lama.inpaint import composite, plan_removal
@@ -83,6 +84,13 @@ def main() -> None:
         image = clock.time("read original.png", lambda stored=stored: decode_png(stored))
         (embedding,) = clock.time("encode", lambda image=image: encoder.encoder.encode([image]))
         ((decoded,),) = clock.time("decode", lambda e=embedding: decoder.decoder.decode([(e, [prompt])]))
+        if decoder.closer_look:
+            decoded = clock.time(
+                "look closer",
+                lambda d=decoded, i=image: look_closer(
+                    encoder.encoder, decoder.decoder, d, prompt, i, decoder.image_size, decoder.closer_look
+                ),
+            )
         item = clock.time(
             "refine",
             lambda d=decoded, i=image: refine_object(d, prompt, i, decoder.image_size, RefineOptions(), 0),

@@ -29,6 +29,17 @@ class Removal:
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """The second look at one object, from nearer, that small networks take."""
+
+    encode: Work
+    decode: Work
+
+
+NOTHING = Work(0.0)
+
+
+@dataclass(frozen=True, slots=True)
 class Visit:
     """An upload and its job. The steps between stages are work as well: hops, the store, HTTP."""
 
@@ -49,12 +60,24 @@ class Visit:
     finish: Work  # result.json and the commit
     poll: Work  # one GET /status
     forget: Work  # DELETE /cleanup
+    looks: tuple[Look, ...] = ()  # side by side, between two calls of the refiner
+    to_looks: Work = NOTHING
+    refine_again: Work = NOTHING
 
     @property
     def job_core_s(self) -> float:
         """Core-seconds from the tap to the commit, without polls."""
         steps = (self.accept, self.pick_up, self.to_decoder, self.decode, self.to_refiner, self.refine)
-        works = [*steps, self.to_writers, *(fill.work for fill in self.fills), *self.cut_outs, self.finish]
+        looks = [self.to_looks, self.refine_again]
+        looks += [work for look in self.looks for work in (look.encode, look.decode)]
+        works = [
+            *steps,
+            *looks,
+            self.to_writers,
+            *(fill.work for fill in self.fills),
+            *self.cut_outs,
+            self.finish,
+        ]
         return sum(work.core_s for work in (*works, *(removal.work for removal in self.removals)))
 
     @property
@@ -75,4 +98,5 @@ class Visit:
             fills=tuple(replace(fill, work=fill.work.times(factor)) for fill in self.fills),
             removals=tuple(replace(one, work=one.work.times(factor)) for one in self.removals),
             cut_outs=tuple(work.times(factor) for work in self.cut_outs),
+            looks=tuple(Look(one.encode.times(factor), one.decode.times(factor)) for one in self.looks),
         )

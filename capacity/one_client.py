@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from capacity.jobs import Fill, Removal, Visit
+from capacity.jobs import Fill, Look, Removal, Visit
 from capacity.processor_time import CLIENT, ProcessorTime, Spent
 from capacity.processors import Work
 from capacity.simulation import ON_GPU
@@ -25,13 +25,14 @@ from engine.priority import NICENESS
 from trials.service import Service
 
 STAGE_OF_SPAN = {
+    "encode": "ImageEncoder",
     "decode": "PromptDecoder",
     "refine": "MaskRefiner",
     "inpaint": "LamaInpainter",
     "cut_out": "ResultComposer",
     "compose": "ResultComposer",
 }
-STAGES = ("ImageEncoder", *dict.fromkeys(STAGE_OF_SPAN.values()))
+STAGES = tuple(dict.fromkeys(STAGE_OF_SPAN.values()))
 # A nicer process gets less of a core that others want too: Linux's weights fall by a quarter each step.
 STAGE_WEIGHT = 1.25**-NICENESS
 EMBEDDED_WITHIN_S = 60.0
@@ -210,10 +211,19 @@ def _visit(
         cores = max(1.0, threads[name])
         return Work(seconds * ratio[name], cores, min(wait_s, seconds), STAGE_WEIGHT, name in ON_GPU)
 
-    def first(stage: str) -> tuple[float, float]:
-        return next(((start, start + seconds) for name, start, seconds in spans if name == stage), (0.0, 0.0))
+    def all_of(stage: str) -> list[tuple[float, float]]:
+        return sorted((start, start + seconds) for name, start, seconds in spans if name == stage)
 
-    (decode_from, decode_to), (refine_from, refine_to) = first("decode"), first("refine")
+    # The picture itself was encoded before the tap: what is encoded in the job is a second look.
+    encoded, decoded, refined = all_of("encode"), all_of("decode"), all_of("refine")
+    (decode_from, decode_to), *looked = decoded or [(0.0, 0.0)]
+    (refine_from, refine_once), *again = refined or [(0.0, 0.0)]
+    refine_to = again[-1][1] if again else refine_once
+    looks = tuple(
+        Look(work("encode", one[1] - one[0]), work("decode", other[1] - other[0]))
+        for one, other in zip(encoded, looked, strict=False)
+    )
+    looking = max(end for _, end in looked) - min(start for start, _ in encoded) if looks else 0.0
     written = [start for name, start, _ in spans if name in ("inpaint", "cut_out")]
     last = max(start + seconds for _, start, seconds in spans)
     compose_hop = _hop(spans)
@@ -222,6 +232,7 @@ def _visit(
         "pick_up": began_at - probe.tapped.accepted_at,
         "to_decoder": decode_from - began_at,
         "to_refiner": refine_from - decode_to,
+        "to_looks": again[0][0] - refine_once - looking if again else 0.0,
         "to_writers": min(written, default=refine_to) - refine_to,
         "finish": probe.tapped.ready_at - last,
     }
@@ -242,7 +253,9 @@ def _visit(
         intake=Work(intake),
         encode=_of_a_network(step(probe.embed_s, upload.get("ImageEncoder", 0.0))),
         decode=work("decode", decode_to - decode_from),
-        refine=work("refine", refine_to - refine_from),
+        refine=work("refine", refine_once - refine_from),
+        looks=looks,
+        refine_again=work("refine", sum(end - start for start, end in again)),
         fills=tuple(Fill(work("inpaint", seconds), 0) for seconds in fills),
         removals=tuple(
             Removal(one, fills_of(number, len(removals), len(fills))) for number, one in enumerate(removals)

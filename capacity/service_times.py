@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from capacity.jobs import Fill, Removal, Visit
+from capacity.jobs import Fill, Look, Removal, Visit
 from capacity.processors import Work
 from capacity.simulation import ServiceSpec
 from capacity.stages import StageSpec
@@ -85,6 +85,7 @@ def _visit(told: dict[str, Any]) -> Visit:
         fills=tuple(Fill(Work(**one["work"]), one["kind"]) for one in told.pop("fills")),
         removals=tuple(Removal(Work(**one["work"]), tuple(one["of"])) for one in told.pop("removals")),
         cut_outs=tuple(Work(**one) for one in told.pop("cut_outs")),
+        looks=tuple(Look(Work(**one["encode"]), Work(**one["decode"])) for one in told.pop("looks", ())),
         **{name: Work(**work) for name, work in told.items()},
     )
 

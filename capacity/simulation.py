@@ -13,7 +13,7 @@ from typing import Any
 
 import simpy
 
-from capacity.jobs import Removal, Visit
+from capacity.jobs import Look, Removal, Visit
 from capacity.processors import Processors, Work
 from capacity.stages import Stage, StageSpec
 
@@ -177,6 +177,10 @@ class _Service:
             yield self.stages["PromptDecoder"].call(visit.decode)
             yield self._do(visit.to_refiner)
             yield self.stages["MaskRefiner"].call(visit.refine)
+            if visit.refine_again.core_s:
+                yield self._do(visit.to_looks)
+                yield self.env.all_of([self.env.process(self._look(look)) for look in visit.looks])
+                yield self.stages["MaskRefiner"].call(visit.refine_again)
             yield self._do(visit.to_writers)
             fills = [self.stages["LamaInpainter"].call(fill.work, fill.kind) for fill in visit.fills]
             composer = self.stages["ResultComposer"]
@@ -186,6 +190,10 @@ class _Service:
                 yield self.env.all_of(written)
             yield self._do(visit.finish)
             ready.append(self.env.now)
+
+    def _look(self, look: Look) -> Generator[simpy.Event, Any, None]:
+        yield self.stages["ImageEncoder"].call(look.encode)
+        yield self.stages["PromptDecoder"].call(look.decode)
 
     def _remove(self, removal: Removal, fills: Sequence[simpy.Event]) -> Generator[simpy.Event, Any, None]:
         yield self.env.all_of([fills[index] for index in removal.of])

@@ -21,8 +21,9 @@ from deployments.gpu_share import keep_to_share
 from deployments.messages import Encoded, PictureRef
 from deployments.networks import load_encoder
 from deployments.pictures import PictureReader
+from engine.closer_look import picture_in
 from engine.priority import compute_in_background
-from engine.types import ImageEmbedding, RgbImage
+from engine.types import ImageEmbedding, PixelBox, RgbImage
 from settings import Settings
 from storage.errors import FileMissing, StoreFull
 from storage.files import embedding_key
@@ -75,6 +76,17 @@ class ImageEncoder:
     async def encode_ahead(self, picture: PictureRef) -> None:
         """As `encode`, but the embedding is not sent back: for an upload, which only wants it kept."""
         await self.encode(picture)
+
+    async def encode_part(self, picture: PictureRef, part: PixelBox) -> Encoded:
+        """The embedding of a part of the picture, as of a picture of its own; it is not kept.
+
+        Raises:
+            FileMissing: the job was deleted meanwhile.
+        """
+        started = time.perf_counter()
+        image = await asyncio.to_thread(self._pictures.read, picture)
+        embedding, batch_size = await self._encode_batch(picture_in(part, image))
+        return Encoded(embedding, (StageTiming.since("encode", started, batch_size),))
 
     async def _find_or_compute(self, picture: PictureRef) -> tuple[ImageEmbedding, int]:
         key = embedding_key(picture.digest, f"{self._network.digest[:16]}.npy")

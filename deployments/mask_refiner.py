@@ -1,27 +1,32 @@
 """Stage: proposed masks to objects worth cutting out, and the plan of their removal.
 
-Owns nothing but the serving of `engine.refine`, `engine.lama.inpaint.plan_removal` and the outlines
-of a preview. CPU work on whole pictures; no network, no GPU.
+Owns the serving of `engine.refine`, `engine.lama.inpaint.plan_removal` and the outlines of a preview, and has
+the networks look again from nearer where their checkpoint asks for it. CPU work on whole pictures; no network
+of its own, no GPU.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 
 from ray import serve
+from ray.serve.handle import DeploymentHandle
 
 from deployments.gpu_share import keep_to_share
 from deployments.messages import Decoded, Outline, PictureRef, Refined, RefineRequest
 from deployments.pictures import PictureReader
 from deployments.reports import candidate_fields, object_fields, outline_fields
+from engine.closer_look import part_to_look_at, prompt_in, seen_closer
 from engine.encoding import encode_png
 from engine.lama.inpaint import plan_removal
 from engine.photo import read_mask
 from engine.priority import compute_in_background
 from engine.refine import refine_given_mask, refine_object
 from engine.regions import whole_mask
-from engine.types import ObjectPrompt, RefineOptions
+from engine.types import ObjectPrompt, PixelBox, RefineOptions
 from settings import Settings
 from storage.job_metrics import StageTiming
 from storage.open_store import open_store
@@ -31,12 +36,13 @@ from storage.open_store import open_store
 class MaskRefiner:
     """Chooses, cleans, dilates and feathers masks."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, encoder: DeploymentHandle, decoder: DeploymentHandle) -> None:
         keep_to_share(settings)
         compute_in_background()
         self._settings = settings
         self._files = open_store(settings.store_url, settings.work_dir)
         self._pictures = PictureReader(self._files)
+        self._encoder, self._decoder = encoder, decoder
 
     async def refine(self, picture: PictureRef, decoded: Decoded, request: RefineRequest) -> Refined:
         """All objects of a job, and which crops to inpaint for them.
@@ -45,7 +51,11 @@ class MaskRefiner:
             MaskTooSmallError: an object has no mask of useful size; the message names it.
             FileMissing: the job was deleted meanwhile.
         """
-        return await asyncio.to_thread(self._refine, picture, decoded, request)
+        prompts = [
+            prompt for index, prompt in enumerate(request.prompts) if index not in request.own_mask_keys
+        ]
+        closer = await self._closer(picture, decoded, prompts)
+        return await asyncio.to_thread(self._refine, picture, closer, request)
 
     def _refine(self, picture: PictureRef, decoded: Decoded, request: RefineRequest) -> Refined:
         started = time.perf_counter()
@@ -82,7 +92,42 @@ class MaskRefiner:
             MaskTooSmallError: there is no object at the prompt.
             FileMissing: the job was deleted meanwhile.
         """
-        return await asyncio.to_thread(self._outline, picture, decoded, prompt)
+        closer = await self._closer(picture, decoded, [prompt])
+        return await asyncio.to_thread(self._outline, picture, closer, prompt)
+
+    async def _closer(self, picture: PictureRef, first: Decoded, prompts: Sequence[ObjectPrompt]) -> Decoded:
+        """The same objects, each decoded anew in the part of the picture around it; all at once."""
+        if not (first.closer_look and prompts):
+            return first
+        started = time.perf_counter()
+        parts = await asyncio.to_thread(self._parts, picture, first, prompts)
+        timing = StageTiming.since("refine", started)
+        looks = [self._look(picture, part, prompt) for part, prompt in zip(parts, prompts, strict=True)]
+        second = await asyncio.gather(*looks)
+        objects = tuple(
+            found
+            if part is None or answer is None
+            else seen_closer(found, answer.objects[0], part, prompt, first.image_size)
+            for found, answer, part, prompt in zip(first.objects, second, parts, prompts, strict=True)
+        )
+        timings = [one for answer in second if answer is not None for one in answer.timings]
+        return replace(first, objects=objects, timings=(*first.timings, timing, *timings))
+
+    def _parts(
+        self, picture: PictureRef, first: Decoded, prompts: Sequence[ObjectPrompt]
+    ) -> list[PixelBox | None]:
+        image = self._pictures.read(picture)
+        return [
+            part_to_look_at(found, prompt, image, first.image_size, first.closer_look)
+            for found, prompt in zip(first.objects, prompts, strict=True)
+        ]
+
+    async def _look(self, picture: PictureRef, part: PixelBox | None, prompt: ObjectPrompt) -> Decoded | None:
+        if part is None:
+            return None
+        encoded = self._encoder.encode_part.remote(picture, part)
+        answer: Decoded = await self._decoder.decode.remote(encoded, (prompt_in(part, prompt),))
+        return answer
 
     def _outline(self, picture: PictureRef, decoded: Decoded, prompt: ObjectPrompt) -> Outline:
         image = self._pictures.read(picture)

@@ -67,6 +67,7 @@ class Decoded:
     objects: tuple[DecodedObject, ...]
     image_size: int  # side of the network's padded frame, px
     timings: tuple[StageTiming, ...]
+    closer_look: float = 0.0  # see `MobileSamConfig`
 
 
 @dataclass(frozen=True, slots=True)

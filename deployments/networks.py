@@ -60,6 +60,7 @@ class LoadedDecoder:
     decoder: PromptDecoder
     image_size: int
     description: dict[str, str]
+    closer_look: float  # see `MobileSamConfig`
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +140,7 @@ def load_decoder(settings: Settings) -> LoadedDecoder:
     decoder = PromptDecoder(run, config.image_size, single_first=config.single_first)
     blank = ImageEmbedding(np.zeros((channels, grid, grid), np.float32), 8, 8)
     decoder.decode([(blank, [ObjectPrompt(points=((1.0, 1.0),), labels=(1,))])])
-    return LoadedDecoder(decoder, config.image_size, _describe(checkpoint, run))
+    return LoadedDecoder(decoder, config.image_size, _describe(checkpoint, run), config.closer_look)
 
 
 @_giving_memory_back

@@ -42,7 +42,12 @@ class PromptDecoder:
         answers = await asyncio.to_thread(self._network.decoder.decode, requests)
         timing = StageTiming.since("decode", started, len(requests))
         return [
-            Decoded(tuple(objects), self._network.image_size, (*answer.timings, timing))
+            Decoded(
+                tuple(objects),
+                self._network.image_size,
+                (*answer.timings, timing),
+                self._network.closer_look,
+            )
             for objects, answer in zip(answers, encoded, strict=True)
         ]
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from engine.cutout import CutOut
-from engine.outline import quick_mask
+from engine.refine import candidate_mask
 from engine.shapes import coco_rle, mask_polygons
 from engine.types import DecodedObject, MaskRegion, ObjectPrompt, PixelBox, RefinedObject, RgbImage
 
@@ -44,7 +44,7 @@ def candidate_fields(
         if (score, stability) == (chosen.score, chosen.stability):
             mask: MaskRegion | None = chosen.mask
         else:
-            mask = quick_mask(candidate.logits, prompt, image.width, image.height, image_size)
+            mask = candidate_mask(candidate, decoded.seen, prompt, image, image_size)
         if mask is not None:
             fields.append({**_mask_fields(mask, score, image), "stability": round(stability, 4)})
     return fields

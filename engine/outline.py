@@ -45,6 +45,18 @@ class Outline:
     edge_px: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Mask:
+    """A cleaned mask without its soft edge; `tight` is the box of what is true in it."""
+
+    window: PixelBox
+    pixels: NDArray[np.bool_]  # [window.height, window.width]
+    tight: PixelBox
+    edge_px: float
+    small_px: int  # islands below are dropped
+    settled: bool  # the soft edge does not move it
+
+
 def outline_of_logits(
     logits: NDArray[np.float32], prompt: ObjectPrompt, image: RgbImage, image_size: int
 ) -> Outline | None:
@@ -56,6 +68,31 @@ def outline_of_logits(
         image: The picture.
         image_size: Side of the padded frame, pixels.
     """
+    found = _mask_of_logits(logits, prompt, image, image_size)
+    if found is None:
+        return None
+    radius = max(1, round(found.edge_px))
+    window = found.tight.grow(2 * radius + 2).clip(image.width, image.height)
+    mask = reframed(found.pixels, found.window, window)
+    alpha = matte(image.pixels[window.slices], mask, radius)
+    if not found.settled:
+        mask = _cleaned(alpha >= 128, window, found.small_px, prompt)
+    if np.count_nonzero(mask) < LEAST_AREA_PX:
+        return None
+    return Outline(window, mask, alpha, found.edge_px)
+
+
+def box_of_logits(
+    logits: NDArray[np.float32], prompt: ObjectPrompt, image: RgbImage, image_size: int
+) -> PixelBox | None:
+    """Where `outline_of_logits` finds the object, without its soft edge: arguments are the same."""
+    found = _mask_of_logits(logits, prompt, image, image_size)
+    return None if found is None else found.tight
+
+
+def _mask_of_logits(
+    logits: NDArray[np.float32], prompt: ObjectPrompt, image: RgbImage, image_size: int
+) -> _Mask | None:
     cell = cell_px(image.width, image.height, logits.shape[0])
     moves_to_edges = cell > _COARSE_CELL_PX
     knows_outline = logits.shape[0] >= _FINE_SIDE
@@ -79,17 +116,9 @@ def outline_of_logits(
     small = max(_LEAST_ISLAND_PX, _LEAST_ISLAND_SQUARES * edge_px * edge_px)
     small = round(max(small, _LEAST_ISLAND_SHARE * np.count_nonzero(mask)))
     mask = _cleaned(mask, box, small, prompt)
-    radius = max(1, round(edge_px))
     tight = tight_box(mask, box)
     assert tight is not None  # the clean-up keeps at least one island
-    window = tight.grow(2 * radius + 2).clip(image.width, image.height)
-    mask = reframed(mask, box, window)
-    alpha = matte(image.pixels[window.slices], mask, radius)
-    if moves_to_edges or not knows_outline:
-        mask = _cleaned(alpha >= 128, window, small, prompt)
-    if np.count_nonzero(mask) < LEAST_AREA_PX:
-        return None
-    return Outline(window, mask, alpha, edge_px)
+    return _Mask(box, mask, tight, edge_px, small, knows_outline and not moves_to_edges)
 
 
 def quick_mask(

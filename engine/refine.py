@@ -7,17 +7,21 @@ own box.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
+from engine.closer_look import picture_in, prompt_in
 from engine.errors import MaskTooSmallError
 from engine.hole import hole_weights, ring_px
-from engine.outline import Outline, outline_of_logits, outline_of_mask, points_in
-from engine.regions import reframed, tight_box
+from engine.outline import Outline, outline_of_logits, outline_of_mask, points_in, quick_mask
+from engine.regions import in_picture, reframed, tight_box
 from engine.types import (
     DecodedObject,
     MaskCandidate,
     MaskRegion,
     ObjectPrompt,
+    PixelBox,
     RefinedObject,
     RefineOptions,
     RgbImage,
@@ -53,12 +57,36 @@ def refine_object(
         MaskTooSmallError: No candidate has 50 pixels.
     """
     for place, candidate in enumerate(decoded.candidates):
-        outline = outline_of_logits(candidate.logits, prompt, image, image_size)
+        outline = _outline(decoded.seen, candidate, prompt, image, image_size)
         if outline is not None:
             score = min(max(candidate.score, 0.0), 1.0)
             notes = _candidate_warnings(place, candidate)
             return _object(outline, prompt, image, options, score, candidate.stability, notes)
     raise MaskTooSmallError(f"Segmentation failed for object {object_index}: mask too small")
+
+
+def candidate_mask(
+    candidate: MaskCandidate,
+    seen: PixelBox | None,
+    prompt: ObjectPrompt,
+    image: RgbImage,
+    image_size: int,
+) -> MaskRegion | None:
+    """A candidate that is not in use, to show beside the one that is: see `engine.outline.quick_mask`."""
+    if seen is None:
+        return quick_mask(candidate.logits, prompt, image.width, image.height, image_size)
+    moved = prompt_in(seen, prompt)
+    mask = quick_mask(candidate.logits, moved, seen.width, seen.height, image_size)
+    return None if mask is None else MaskRegion(in_picture(mask.box, seen), mask.pixels)
+
+
+def _outline(
+    seen: PixelBox | None, candidate: MaskCandidate, prompt: ObjectPrompt, image: RgbImage, image_size: int
+) -> Outline | None:
+    if seen is None:
+        return outline_of_logits(candidate.logits, prompt, image, image_size)
+    found = outline_of_logits(candidate.logits, prompt_in(seen, prompt), picture_in(seen, image), image_size)
+    return None if found is None else replace(found, window=in_picture(found.window, seen))
 
 
 def refine_given_mask(

@@ -64,6 +64,11 @@ def seen_from(box: PixelBox, window: PixelBox) -> PixelBox:
     return PixelBox(box.x0 - window.x0, box.y0 - window.y0, box.x1 - window.x0, box.y1 - window.y0)
 
 
+def in_picture(box: PixelBox, window: PixelBox) -> PixelBox:
+    """A box counted from the window's corner, in the picture: the reverse of `seen_from`."""
+    return PixelBox(box.x0 + window.x0, box.y0 + window.y0, box.x1 + window.x0, box.y1 + window.y0)
+
+
 def tiles(width: int, height: int, side: int) -> Iterator[PixelBox]:
     """Boxes of at most `side` pixels a side that together cover a picture, row by row."""
     for y0 in range(0, height, side):

@@ -133,9 +133,14 @@ class MaskCandidate:
 
 @dataclass(frozen=True, slots=True)
 class DecodedObject:
-    """All masks proposed for one prompt, the one to use first."""
+    """All masks proposed for one prompt, the one to use first.
+
+    `seen` is the part of the picture that the network was shown, to which the logits' frame belongs; None:
+    all of it.
+    """
 
     candidates: tuple[MaskCandidate, ...]
+    seen: PixelBox | None = None
 
 
 @dataclass(frozen=True, slots=True)

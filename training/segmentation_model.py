@@ -95,7 +95,13 @@ def save_checkpoint(pair: MobileSamPair, image_size: int, path: Path, notes: Map
     `image_size` is the side in pixels of the frame that it was trained on last.
     """
     heads = pair.decoder.config.decoder.heads
-    metadata = {"image_size": str(image_size), "num_heads": str(heads), "first_mask": "single", **notes}
+    metadata = {
+        "image_size": str(image_size),
+        "num_heads": str(heads),
+        "first_mask": "single",
+        "closer_look": "1.5",
+        **notes,
+    }
     tensors = {name: value.detach().to(torch.float16).contiguous() for name, value in pair.tensors().items()}
     partial = path.with_suffix(".partial")
     path.parent.mkdir(parents=True, exist_ok=True)

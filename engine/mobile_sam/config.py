@@ -23,12 +23,15 @@ class MobileSamConfig:
 
     `single_first`: its single mask answers an ambiguous prompt better than the one of the others whose
     predicted IoU is highest.
+    `closer_look`: it finds an object better in the part of the picture around it, whose side is that many
+    times the object's; 0: it does not (`engine.closer_look`).
     """
 
     image_size: int
     encoder: TinyVitConfig
     decoder: MaskDecoderConfig
     single_first: bool = False
+    closer_look: float = 0.0
 
     @property
     def grid(self) -> int:
@@ -42,8 +45,8 @@ class MobileSamConfig:
         Args:
             tensors: all tensors by their released names.
             metadata: what shapes cannot tell, with the released network's values as defaults:
-                `image_size` (pixels, 1024), `num_heads` of the decoder (8) and `first_mask` for an
-                ambiguous prompt (`best` by predicted IoU, or `single`).
+                `image_size` (pixels, 1024), `num_heads` of the decoder (8), `first_mask` for an
+                ambiguous prompt (`best` by predicted IoU, or `single`) and `closer_look` (times, 0).
 
         Raises:
             CheckpointError: a tensor that tells a size is missing, or the sizes make no network.
@@ -54,7 +57,14 @@ class MobileSamConfig:
         first = metadata.get("first_mask", "best")
         if first not in ("best", "single"):
             raise CheckpointError(f"first_mask in the checkpoint's metadata is {first!r}: best or single")
-        config = cls(image_size, reader.encoder(), reader.decoder(heads), first == "single")
+        look = metadata.get("closer_look", "0")
+        try:
+            closer_look = float(look)
+        except ValueError:
+            closer_look = float("nan")
+        if closer_look != 0 and not 1 <= closer_look <= 10:
+            raise CheckpointError(f"closer_look in the checkpoint's metadata is {look!r}: 0, or 1 to 10")
+        config = cls(image_size, reader.encoder(), reader.decoder(heads), first == "single", closer_look)
         if image_size % STRIDE:
             raise CheckpointError(f"image_size {image_size} is not a multiple of {STRIDE}")
         for inner in (config.decoder.dim, config.decoder.cross_dim):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 
 import psutil
 import pytest
@@ -56,6 +57,30 @@ def test_simulated_alone_it_takes_as_long_as_it_did() -> None:
     (job,) = simulate(spec, [visit], Clients(arrivals=[0.0]), seconds=20, seed=0).jobs
     assert job.ready is not None
     assert job.ready - job.tapped == pytest.approx(1.03, rel=0.03)
+
+
+def test_a_second_look_is_made_of_its_own_spans_and_takes_as_long_as_it_did() -> None:
+    looking = [
+        {"stage": "decode", "start": 0.10, "seconds": 0.05},
+        {"stage": "refine", "start": 0.20, "seconds": 0.05},
+        {"stage": "encode", "start": 0.27, "seconds": 0.10},
+        {"stage": "decode", "start": 0.38, "seconds": 0.04},
+        {"stage": "refine", "start": 0.44, "seconds": 0.06},
+        *({**span, "start": span["start"] + 0.20} for span in SPANS[2:]),
+    ]
+    tapped = replace(PROBE.tapped, ready_at=PROBE.tapped.ready_at + 0.20)
+    job = {**JOB, "ImageEncoder": 0.15}
+    probe = replace(PROBE, tapped=tapped, told={"began_at": 100.03, "spans": looking}, job=job)
+    (visit,) = visits_of([probe], cores_in_use([probe]), POLL, FORGET, put_s=0.002)
+    (look,) = visit.looks
+    assert look.encode.core_s == pytest.approx(0.15) and look.encode.in_step
+    assert look.decode.core_s == pytest.approx(JOB["PromptDecoder"] * 4 / 9)
+    assert visit.refine_again.core_s == pytest.approx(JOB["MaskRefiner"] * 6 / 11)
+    assert visit.job_core_s == pytest.approx(sum(job.values()) - POLL.core_s, rel=0.01)
+    spec = ServiceSpec(4.0, LOCAL_STAGES, 3)
+    (seen,) = simulate(spec, [visit], Clients(arrivals=[0.0]), seconds=20, seed=0).jobs
+    assert seen.ready is not None
+    assert seen.ready - seen.tapped == pytest.approx(1.23, rel=0.03)
 
 
 def test_step_with_more_processor_time_than_time_has_several_threads() -> None:

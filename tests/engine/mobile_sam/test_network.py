@@ -41,6 +41,8 @@ def test_released_sizes_are_the_defaults(tensors: Tensors) -> None:
         ({"image_size": "-16"}, "image_size"),
         ({"num_heads": "many"}, "num_heads"),
         ({"first_mask": "last"}, "first_mask"),
+        ({"closer_look": "near"}, "closer_look"),
+        ({"closer_look": "0.5"}, "closer_look"),
         ({"num_heads": "5"}, "num_heads 5 does not divide"),
     ],
 )
