@@ -32,9 +32,9 @@ def test_part_is_around_the_object_and_as_much_larger_as_asked() -> None:
 
 
 def test_part_holds_all_that_the_user_pointed_at_and_stays_in_the_picture() -> None:
-    prompt = ObjectPrompt(((300.0, 200.0), (20.5, 280.0)), (1, 0), (290.0, 100.0, 399.5, 290.0))
+    prompt = ObjectPrompt(((300.0, 200.0), (120.5, 280.0)), (1, 0), (290.0, 100.0, 399.5, 290.0))
     part = part_to_look_at(decoded(SHARE), prompt, IMAGE, 256, 1.5)
-    assert part is not None and (part.x0, part.y0, part.x1) == (20, 100, WIDTH) and part.y1 <= HEIGHT
+    assert part is not None and (part.x0, part.y0, part.x1) == (120, 100, WIDTH) and part.y1 <= HEIGHT
 
 
 def test_an_object_that_fills_the_picture_is_not_looked_at_again() -> None:
