@@ -80,6 +80,7 @@ def test_a_killed_writer_leaves_the_old_or_the_new_content(folder: SharedFolder,
         "folder = SharedFolder(sys.argv[1])\nprint('ready', flush=True)\n"
         "for i in itertools.count():\n    folder.put(sys.argv[2], bytes([i % 256]) * (4 << 20))\n"
     )
+    folder.put(key, bytes([255]) * (4 << 20))  # a slow disk may not take a second one in time
     for i in range(4):
         writer = subprocess.Popen(
             [sys.executable, "-c", script, str(folder.root), key], stdout=subprocess.PIPE, text=True
