@@ -10,7 +10,7 @@
                        webhooks -> WebhookSender -> the clients' servers
 
 MaskRefiner asks ImageEncoder and PromptDecoder once more, about the part of the picture around each object,
-where the checkpoint says that its network sees more from nearer (`engine/closer_look.py`; the bundled one does).
+where the checkpoint says that its network sees more from nearer (`engine/closer_look.py`; the bundled does).
 
 Owns which deployment is bound to which. Replicas, resources, batching and timeouts of each are in
 `serve_config.yaml` (GPU cluster) and `serve_config.local.yaml` (one machine); but what the three with
