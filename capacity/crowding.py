@@ -1,7 +1,8 @@
 """What a core-second of narrow work costs when others want the cores too.
 
 Owns the measuring, by the same encoding of a PNG in one process and in as many as there are cores: shared
-caches, memory and, on virtual machines, the neighbours of a core are in it. Wide work: `capacity/full.py`.
+caches, memory and, on virtual machines, the neighbours of a core are in it. For who has no load to measure it
+with: `capacity/full.py`.
 """
 
 from __future__ import annotations
