@@ -196,22 +196,13 @@ def measure_preview(plain: Rival, ours: Rival, course: Course, photos: Photos, s
             masks.append(1000 * (steps["encode"] + steps["decode"]))
             at_plain.forget(job_id)
         say(f"plain server's encode: {statistics.median(encode):.0f} ms")
-        ready, previews = [], []
+        ready = []
         for _ in range(6):
             picture, taps = next(drawn)
             job_id = at_ours.upload(picture)
             ready.append(1000 * _until_embedded(ours))
             at_ours.forget(job_id)
-        picture, taps = next(drawn)
-        job_id = at_ours.upload(picture)
-        for number in range(course.previews + 3):
-            x, y = taps[number % len(taps)]
-            body = {"job_id": job_id, "points": [[x + number % 7, y + number % 5]], "labels": [1]}
-            started = time.perf_counter()
-            at_ours.api.post("/preview", json=body).raise_for_status()
-            if number >= 3:
-                previews.append(1000 * (time.perf_counter() - started))
-        at_ours.forget(job_id)
+        previews = [1000 * seconds for seconds in preview_seconds(at_ours, next(drawn), course.previews)]
         say(f"preview p50 {percentile(previews, 50):.0f} ms, p95 {percentile(previews, 95):.0f} ms")
     for what, name, values in (
         ("encode, inside the job", plain.name, encode),
@@ -231,6 +222,21 @@ def measure_preview(plain: Rival, ours: Rival, course: Course, photos: Photos, s
         ),
     ]
     return section
+
+
+def preview_seconds(customer: Customer, visit: tuple[bytes, Sequence[Point]], count: int) -> list[float]:
+    """Of each of `count` previews of one new picture, around its objects; three more before them warm up."""
+    picture, taps = visit
+    job_id = customer.upload(picture)
+    seconds = []
+    for number in range(count + 3):
+        x, y = taps[number % len(taps)]
+        body = {"job_id": job_id, "points": [[x + number % 7, y + number % 5]], "labels": [1]}
+        started = time.perf_counter()
+        customer.api.post("/preview", json=body).raise_for_status()
+        seconds.append(time.perf_counter() - started)
+    customer.forget(job_id)
+    return seconds[3:]
 
 
 def _until_embedded(ours: Rival) -> float:
@@ -259,7 +265,7 @@ def measure_throughput(plain: Rival, ours: Rival, course: Course, folder: Path |
     )
     rates, memory = {}, {}
     for rival, rounds in ((plain, 1), (ours, course.user_rounds)):
-        idle, share = shared_out_memory(rival.process), _idle_share(rival.process)
+        idle, share = shared_out_memory(rival.process), idle_share(rival.process)
         with MemoryWatch(rival.process) as watch:
             rates[rival.name] = _rate(rival, course, folder, rounds)
         memory[rival.name] = watch.most
@@ -277,7 +283,8 @@ def measure_throughput(plain: Rival, ours: Rival, course: Course, folder: Path |
     return section
 
 
-def _idle_share(root: psutil.Process, seconds: float = 5.0) -> float:
+def idle_share(root: psutil.Process, seconds: float = 5.0) -> float:
+    """Cores that a server uses while nobody asks for anything."""
     before = processor_seconds(root)
     time.sleep(seconds)
     return (processor_seconds(root) - before) / seconds

@@ -52,9 +52,7 @@ SERVED, BARE, GRABCUT = "as served", "network alone", "GrabCut"
 def segmentation_section(folder: Path, settings: Settings, *, rivals: bool) -> Section:
     """Masks after one to three taps, by method and group of objects."""
     encoder, decoder = load_encoder(settings), load_decoder(settings)
-    network = Network(
-        encoder.encoder, decoder.decoder, decoder.image_size, decoder.closer_look, [], [], [], []
-    )
+    network = Network(encoder.encoder, decoder.decoder, decoder.image_size, decoder.closer_look)
     scores: dict[str, dict[str, list[Score]]] = defaultdict(dict)
     objects = list(known_objects(folder))
     for item in tqdm(objects, desc="objects", unit="object"):

@@ -13,11 +13,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
-import psutil
-
 from benchmarks.customer import Customer, Point
-from benchmarks.latency import Photos, percentile
-from benchmarks.machine import describe_machine, family, processor_seconds, shared_out_memory
+from benchmarks.latency import Photos, idle_share, percentile, preview_seconds
+from benchmarks.machine import describe_machine, family, shared_out_memory
 from trials.service import LaunchedService
 
 SIDE = 1024
@@ -53,29 +51,6 @@ def several_users(url: str, photos: Photos, objects: int) -> tuple[float, float]
     return statistics.median(seconds), 60 * len(seconds) / (time.perf_counter() - started)
 
 
-def previews(customer: Customer, visit: tuple[bytes, Sequence[Point]]) -> list[float]:
-    """Seconds of each, at places around the objects."""
-    picture, taps = visit
-    job_id = customer.upload(picture)
-    time.sleep(LOOKED_S)
-    seconds = []
-    for number in range(PREVIEWS + WARM_UP):
-        x, y = taps[number % len(taps)]
-        body = {"job_id": job_id, "points": [[x + number % 7, y + number % 5]], "labels": [1]}
-        started = time.perf_counter()
-        customer.api.post("/preview", json=body).raise_for_status()
-        seconds.append(time.perf_counter() - started)
-    customer.forget(job_id)
-    return seconds[WARM_UP:]
-
-
-def idle_use(process: psutil.Process, seconds: float = 10.0) -> float:
-    """Cores that the service uses while nobody asks for anything."""
-    before = processor_seconds(process)
-    time.sleep(seconds)
-    return (processor_seconds(process) - before) / seconds
-
-
 def main() -> None:
     """Measure and print a line for each row."""
     facts = {"date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC", **describe_machine()}
@@ -85,11 +60,11 @@ def main() -> None:
     try:
         service.wait_until_ready()
         print(f"start to the first healthy answer: {time.perf_counter() - started:.0f} s", flush=True)
-        processes = list(family(service.process))
+        processes = family(service.process)
         resident = sum(process.memory_info().rss for process in processes) / 2**30
         print(
             f"{len(processes)} processes; {shared_out_memory(service.process) / 1024:.1f} GiB (PSS), "
-            f"{resident:.1f} GiB (RSS summed); idle {idle_use(service.process):.2f} of a core",
+            f"{resident:.1f} GiB (RSS summed); idle {idle_share(service.process, 10.0):.2f} of a core",
             flush=True,
         )
         photos = Photos(SIDE)
@@ -105,7 +80,7 @@ def main() -> None:
                     f"{USERS} users, {objects} object(s): {median:.1f} s, {rate:.0f} jobs a minute",
                     flush=True,
                 )
-            shown = previews(customer, next(drawn))
+            shown = preview_seconds(customer, next(drawn), PREVIEWS)
             print(f"preview: {statistics.median(shown):.3f} / {percentile(shown, 95):.3f} s", flush=True)
     finally:
         stopping = time.perf_counter()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -135,10 +135,10 @@ class Network:
     decoder: PromptDecoder
     image_size: int
     closer_look: float  # see `MobileSamConfig`
-    encode_s: list[float]
-    decode_s: list[float]
-    refine_s: list[float]
-    closer_s: list[float]
+    encode_s: list[float] = field(default_factory=list)
+    decode_s: list[float] = field(default_factory=list)
+    refine_s: list[float] = field(default_factory=list)
+    closer_s: list[float] = field(default_factory=list)
 
     def on(self, image: RgbImage) -> tuple[Segmenter, Segmenter]:
         """As the service answers, and the first mask as it leaves the network."""

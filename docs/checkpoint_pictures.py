@@ -85,9 +85,7 @@ def main() -> None:
     """Write the picture and print every score."""
     settings = read_settings()
     encoder, decoder = load_encoder(settings), load_decoder(settings)
-    network = Network(
-        encoder.encoder, decoder.decoder, decoder.image_size, decoder.closer_look, [], [], [], []
-    )
+    network = Network(encoder.encoder, decoder.decoder, decoder.image_size, decoder.closer_look)
     items = [scene(FIRST_SEED + number) for number in range(SCENES)]
     scored = []
     for item in items:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from capacity.jobs import Fill, Removal, Visit
+from capacity.jobs import NOTHING, Fill, Removal, Visit
 from capacity.processors import Work
-
-NOTHING = Work(0.0)
 
 
 def visit(*, objects: int = 1, fill_s: float = 1.0, hop_s: float = 0.0, threads: float = 1.0) -> Visit:
