@@ -44,6 +44,8 @@ EDGES = [
     ("LamaInpainter", "ResultComposer", "fills"),
     ("ResultComposer", "Files", ""),
 ]
+# Over the boxes between them: the part around an object, encoded and decoded once more.
+BACK = ("MaskRefiner", "ImageEncoder", "again from nearer, small networks only")
 COLOURS = {
     "outside": ("#ffffff", "#8a8f98"),
     "cpu": ("#eef2f7", "#5b6b80"),
@@ -74,6 +76,7 @@ def draw() -> str:
         'orient="auto"><path d="M0 0L8 4L0 8z" fill="#5b6b80"/></marker></defs>',
     ]
     lines += [_edge(start, end, label) for start, end, label in EDGES]
+    lines.append(_edge_back(*BACK))
     lines += [_node(name, *spec) for name, spec in NODES.items()]
     lines.append(_legend())
     return "\n".join([*lines, "</svg>", ""])
@@ -101,6 +104,18 @@ def _edge(start: str, end: str, label: str) -> str:
         else ""
     )
     return f'<path d="M{path}" fill="none" stroke="#5b6b80" stroke-width="1.5" marker-end="url(#tip)"/>{text}'
+
+
+def _edge_back(start: str, end: str, label: str) -> str:
+    """From one box's top over others of the same row to another's, dashed: it is not always gone."""
+    (x, y), (to_x, to_y) = ((NODES[name][0] + BOX_W // 2, NODES[name][1]) for name in (start, end))
+    top = min(y, to_y) - BOX_H
+    return (
+        f'<path d="M{x} {y} C{x} {top} {to_x} {top} {to_x} {to_y}" fill="none" stroke="#5b6b80" '
+        f'stroke-width="1.5" stroke-dasharray="5 4" marker-end="url(#tip)"/>'
+        f'<text x="{(x + to_x) // 2}" y="{(y + to_y) // 2 - 52}" text-anchor="middle" font-size="12" '
+        f'fill="#5b6b80">{label}</text>'
+    )
 
 
 def _border(name: str, towards: str) -> tuple[float, float]:
