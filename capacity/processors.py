@@ -61,8 +61,9 @@ class Processors:
     """`cores` cores, and what a core-second costs when others want them too.
 
     `crowding` is for work whose threads do not wait for each other: its cost when all other cores are busy,
-    below 1 where a core that never rests is the faster one. `thrift` is for work in step: its cost on one
-    core alone. `rivals`: threads of others that want a core whenever they can get one.
+    below 1 where a core that never rests is the faster one. `thrift` is for work in step: its cost where
+    nearly all threads wait for a core; two networks at once on two cores save little yet. `rivals`: threads
+    of others that want a core whenever they can get one.
     """
 
     def __init__(
@@ -111,14 +112,18 @@ class Processors:
 
     def _speed(self, piece: _Piece) -> float:
         if piece.in_step and piece.threads > 1.0:
-            lacking = min(1.0, (piece.threads - piece.rate) / (piece.threads - 1.0))
-            return 1.0 / (1.0 - (1.0 - self._thrift) * max(0.0, lacking))
+            return 1.0 / (1.0 - (1.0 - self._thrift) * self._overload())
         if self._crowding == 1.0:
             return 1.0
         everybody = (*self._pieces, *self._rivals)
         busy_elsewhere = sum(other.rate for other in everybody) - piece.rate
         share = min(1.0, busy_elsewhere / max(self._cores - piece.threads, _NOTHING))
         return 1.0 / (1.0 + (self._crowding - 1.0) * max(0.0, share))
+
+    def _overload(self) -> float:
+        """Of the threads that want a core, the share that has none: 0..1."""
+        wanted = sum(piece.threads for piece in (*self._pieces, *self._rivals))
+        return max(0.0, 1.0 - self._cores / wanted)
 
     def _share(self) -> None:
         fill([*self._pieces, *self._rivals], self._cores)

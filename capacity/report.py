@@ -16,8 +16,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from capacity import figures
 from capacity.comparison import TAIL_S, WARM_UP_S
+from capacity.figures import of_plan, of_service
 from capacity.measure import MEASURED
 from capacity.outcome import of_replications
 from capacity.plan import PLAN
@@ -136,21 +136,21 @@ def draw(results: Path, pictures: Path) -> None:
     if "validation" in names:
         told = json.loads((results / "validation.json").read_text())
         times = read_service_times(results / "service_times.json")
-        figures.draw_validation(told, pictures / "validation.svg")
+        of_service.draw_validation(told, pictures / "validation.svg")
         rivals = statistics.median(
             leg["rivals"] for load in told["loads"] if load["users"] for leg in load["legs"]
         )
-        figures.draw_knee(knee_curve(times, rivals), told["loads"], pictures / "knee.svg")
+        of_service.draw_knee(knee_curve(times, rivals), told["loads"], pictures / "knee.svg")
     if "parts" in names:
         times = read_service_times(results / MEASURED.name)
-        figures.draw_parts(times.parts, pictures / "parts.svg")
-        figures.draw_service_times(times.visits, pictures / "service_times.svg")
+        of_service.draw_parts(times.parts, pictures / "parts.svg")
+        of_service.draw_service_times(times.visits, pictures / "service_times.svg")
     if "cost" in names:
         told = json.loads((results / PLAN.name).read_text())
-        figures.draw_bottlenecks(told["plans"], pictures / "bottlenecks.svg")
-        figures.draw_cost(told, pictures / "cost.svg")
-        figures.draw_gpu_sensitivity(told, pictures / "gpu_sensitivity.svg")
-        figures.draw_cluster_knee(told["knee"], told["plans"][0]["gpus"], pictures / "cluster_knee.svg")
+        of_plan.draw_bottlenecks(told["plans"], pictures / "bottlenecks.svg")
+        of_plan.draw_cost(told, pictures / "cost.svg")
+        of_plan.draw_gpu_sensitivity(told, pictures / "gpu_sensitivity.svg")
+        of_plan.draw_cluster_knee(told["knee"], told["plans"][0]["gpus"], pictures / "cluster_knee.svg")
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from statistics import fmean
 from typing import Any
 
 from capacity.arrivals import DAY
-from capacity.figures import PARTS
+from capacity.figures.style import PARTS
 from capacity.service_times import ServiceTimes
 
 Told = Mapping[str, Any]
@@ -74,7 +74,11 @@ def parts_lines(times: ServiceTimes) -> str:
             f"The idle service uses {times.background_cores:.2f} cores; others used "
             f"{times.foreign_cores:.2f} meanwhile. A core-second outside of networks costs "
             f"{times.crowding:.2f} when all cores are busy"
-            + (f", one of a network {times.thrift:.2f} on one core." if times.thrift < 1 else "."),
+            + (
+                f", one of a network {times.thrift:.2f} where nearly all threads wait for a core."
+                if times.thrift < 1
+                else "."
+            ),
             "",
             table(columns, rows),
         ]

@@ -148,7 +148,7 @@ def test_work_beside_others_costs_more_or_less_than_alone(crowding: float) -> No
     assert ends[1:] == [pytest.approx(1 + crowding)] * 2
 
 
-def test_work_in_step_costs_less_on_fewer_cores() -> None:
+def test_work_in_step_costs_less_where_threads_wait_for_cores() -> None:
     env = simpy.Environment()
     cores, ends = Processors(env, 2.0, thrift=0.8), []
 
@@ -159,10 +159,10 @@ def test_work_in_step_costs_less_on_fewer_cores() -> None:
     env.process(run(Work(2.0, threads=2.0, in_step=True)))
     env.run()
     assert ends == [pytest.approx(1.0)]
-    for in_step in (True, True, False):  # a third of the cores each, which is less than one
+    for in_step in (True, True, False):  # six threads on two cores: two thirds of them wait
         env.process(run(Work(2.0, threads=2.0, in_step=in_step)))
     env.run()
-    assert ends[1:] == [pytest.approx(1 + 2.4), pytest.approx(1 + 2.4), pytest.approx(1 + 2.6)]
+    assert ends[1:] == [pytest.approx(1 + 2.6), pytest.approx(1 + 2.6), pytest.approx(1 + 8.2 / 3)]
 
 
 def test_full_batch_goes_at_once_and_a_part_after_its_wait() -> None:
