@@ -24,13 +24,19 @@ from engine.mobile_sam.prompt_encoder import (
 )
 from engine.mobile_sam.segment import PIXEL_MEAN, PIXEL_STD
 from training.segmentation_pack import PackedPhoto
-from training.segmentation_scenes import Labels, Picture, draw_scene, paste
+from training.segmentation_scenes import FIRST_FOREIGN, Labels, Picture, draw_scene, mosaic, paste
 
 # How often a photograph of a subset is drawn. Regions of BSDS and garments of CCP teach edges and
 # parts; whole objects are what one tap is mostly meant for.
 SUBSET_WEIGHT = {"ecssd": 1.0, "bsds500": 0.5, "ccp": 0.6, "pennfudan": 1.2, "human290": 1.2, "feralcat": 0.5}
 WHOLE_PERSON_SHARE = 0.6  # of the draws from CCP, whose label maps name garments
-DRAWN_SHARE, PASTED_SHARE = 0.06, 0.35  # of the pictures
+# How much the single mask has to answer to one tap on a part of something: it means whole objects, and the
+# other masks mean parts. Regions of BSDS are often, garments are always parts.
+REGION_WEIGHT, GARMENT_WEIGHT = 0.5, 0.0
+CLOSE_SHARE, CLOSE_TIMES, CLOSE_LEAST_PX = 0.25, (1.2, 2.2), 40  # as the closer look sees objects
+MIDDLE_SHARE = 0.25  # of the taps hit the object's most interior pixel
+DRAWN_SHARE, MOSAIC_SHARE, PASTED_SHARE = 0.06, 0.2, 0.35  # of the pictures
+MOST_PASTED = 3  # objects of other photographs on one
 PASTED_FROM = ("ecssd", "ccp", "pennfudan", "human290", "feralcat")  # their masks are whole objects
 SMALLEST_SHARE, LARGEST_SHARE = 0.002, 0.8  # of the frame, for an object to be asked for
 MAX_POINTS = 4
@@ -46,6 +52,7 @@ class SegmentationBatch:
     labels: Tensor  # int64 [R, MAX_POINTS]
     targets: Tensor  # float32 [R, S / 4, S / 4], share of each cell that is object
     ambiguous: Tensor  # bool [R], one tap alone or a box alone
+    single_weight: Tensor  # float32 [R], how much the single mask has to be right, 0..1
 
 
 class SegmentationSampler:
@@ -61,7 +68,7 @@ class SegmentationSampler:
     def batch(self, pictures: int, objects: int, side: int) -> SegmentationBatch:
         """Draw `pictures` pictures at `side` x `side` pixels with `objects` prompts each."""
         pixels: list[NDArray[np.float32]] = []
-        points, labels, targets, ambiguous = [], [], [], []
+        points, labels, targets, ambiguous, single_weight = [], [], [], [], []
         quarter = (side // 4, side // 4)
         while len(pixels) < pictures:
             photo = self._photos[int(self._rng.choice(len(self._photos), p=self._odds))]
@@ -69,12 +76,13 @@ class SegmentationSampler:
             if not masks:
                 continue
             pixels.append(picture)
-            for mask in masks:
+            for mask, weight in masks:
                 tokens = draw_prompt(mask, self._rng)
                 row_points, row_labels = _padded(tokens)
                 points.append(row_points)
                 labels.append(row_labels)
                 ambiguous.append(len(tokens) == 2)  # one tap and its padding point, or two corners
+                single_weight.append(weight if tokens[-1][2] == NOT_A_POINT and ambiguous[-1] else 1.0)
                 targets.append(cv2.resize(mask.astype(np.float32), quarter, interpolation=cv2.INTER_AREA))
         normalised = (np.stack(pixels) - PIXEL_MEAN) / PIXEL_STD
         return SegmentationBatch(
@@ -83,19 +91,26 @@ class SegmentationSampler:
             torch.from_numpy(np.stack(labels)),
             torch.from_numpy(np.stack(targets)),
             torch.tensor(ambiguous),
+            torch.tensor(single_weight),
         )
 
     def _example(
         self, photo: PackedPhoto, objects: int, side: int
-    ) -> tuple[NDArray[np.float32], list[NDArray[np.bool_]]]:
-        """A changed picture float32 [S, S, 3] 0..255 and masks [S, S] of objects to ask for."""
+    ) -> tuple[NDArray[np.float32], list[tuple[NDArray[np.bool_], float]]]:
+        """A changed picture float32 [S, S, 3] 0..255; masks [S, S] to ask for, with their `single_weight`."""
         rng = self._rng
+        of_its_own = 1.0  # the weight of the picture's own objects
         if rng.random() < DRAWN_SHARE:
             image, label_map = draw_scene(side, rng)
         else:
-            image, label_map = self._read(photo)
-            if self._with_objects and rng.random() < PASTED_SHARE:
-                image, label_map = self._paste_another(image, label_map)
+            image, label_map, of_its_own = self._read(photo)
+            if self._with_objects and rng.random() < MOSAIC_SHARE:
+                image, label_map = mosaic(image, label_map, [self._another() for _ in range(3)], rng)
+            elif self._with_objects and rng.random() < PASTED_SHARE:
+                for _ in range(int(rng.integers(1, MOST_PASTED + 1))):
+                    image, label_map = self._paste_another(image, label_map)
+        if rng.random() < CLOSE_SHARE:
+            image, label_map = _closer(image, label_map, rng)
         frame, label_map = _place(image, label_map, side, rng)
         found = _objects(label_map)
         if not found:
@@ -103,25 +118,38 @@ class SegmentationSampler:
         chosen = [found[index] for index in rng.permutation(len(found))[:objects]]
         while len(chosen) < objects:  # few objects: ask for them again, with other prompts
             chosen.append(found[int(rng.integers(len(found)))])
-        return frame, chosen
+        return frame, [
+            (label_map == value, 1.0 if value >= FIRST_FOREIGN else of_its_own) for value in chosen
+        ]
 
-    def _read(self, photo: PackedPhoto) -> tuple[Picture, Labels]:
+    def _read(self, photo: PackedPhoto) -> tuple[Picture, Labels, float]:
+        """Picture, objects, and how much the single mask has to answer to one tap on them."""
         rng = self._rng
+        weight = REGION_WEIGHT if photo.subset == "bsds500" else 1.0
         label_map = _decode(photo.label_maps[int(rng.integers(len(photo.label_maps)))], cv2.IMREAD_GRAYSCALE)
-        if photo.subset == "ccp" and rng.random() < WHOLE_PERSON_SHARE:
-            label_map = (label_map > 0).astype(np.uint8)
-        return _decode(photo.jpeg, cv2.IMREAD_COLOR_RGB), label_map
+        if photo.subset == "ccp":
+            if rng.random() < WHOLE_PERSON_SHARE:
+                label_map = (label_map > 0).astype(np.uint8)
+            else:
+                weight = GARMENT_WEIGHT
+        return _decode(photo.jpeg, cv2.IMREAD_COLOR_RGB), label_map, weight
+
+    def _another(self) -> tuple[Picture, Labels]:
+        """A photograph of whole objects."""
+        photo = self._with_objects[int(self._rng.integers(len(self._with_objects)))]
+        labels = _decode(photo.label_maps[0], cv2.IMREAD_GRAYSCALE)
+        if photo.subset == "ccp":
+            labels = (labels > 0).astype(np.uint8)
+        return _decode(photo.jpeg, cv2.IMREAD_COLOR_RGB), labels
 
     def _paste_another(self, image: Picture, label_map: Labels) -> tuple[Picture, Labels]:
         """An object of another photograph on this one."""
-        photo = self._with_objects[int(self._rng.integers(len(self._with_objects)))]
-        source, labels = _decode(photo.jpeg, cv2.IMREAD_COLOR_RGB), _decode(photo.label_maps[0], 0)
-        if photo.subset == "ccp":
-            labels = (labels > 0).astype(np.uint8)
+        source, labels = self._another()
         found = _objects(labels)
         if not found:
             return image, label_map
-        return paste(image, label_map, source, found[int(self._rng.integers(len(found)))], self._rng)
+        mask = labels == found[int(self._rng.integers(len(found)))]
+        return paste(image, label_map, source, mask, self._rng)
 
 
 def draw_prompt(mask: NDArray[np.bool_], rng: np.random.Generator) -> list[Token]:
@@ -189,18 +217,39 @@ def _recolour(image: NDArray[np.float32], rng: np.random.Generator) -> NDArray[n
     return np.clip(image, 0, 255)
 
 
-def _objects(label_map: Labels) -> list[NDArray[np.bool_]]:
-    """Masks worth asking for, of a sensible size in the frame."""
+def _closer(image: Picture, label_map: Labels, rng: np.random.Generator) -> tuple[Picture, Labels]:
+    """The part around one of the objects, which fills most of it; the whole if none is large enough."""
+    found = _objects(label_map)
+    if not found:
+        return image, label_map
+    mask = label_map == found[int(rng.integers(len(found)))]
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    longer = max(rows[-1] - rows[0], columns[-1] - columns[0]) + 1
+    if longer < CLOSE_LEAST_PX:
+        return image, label_map
+    part = []
+    for places, length in zip((rows, columns), label_map.shape, strict=True):
+        side = longer * rng.uniform(*CLOSE_TIMES)
+        middle = (places[0] + places[-1]) / 2 + 0.1 * longer * rng.uniform(-1, 1)
+        part.append(slice(max(round(middle - side / 2), 0), min(round(middle + side / 2), length)))
+    return image[part[0], part[1]], label_map[part[0], part[1]]
+
+
+def _objects(label_map: Labels) -> list[int]:
+    """Labels of what is worth asking for, of a sensible size in the frame."""
     areas = np.bincount(label_map.ravel(), minlength=2)
     areas[0] = 0
     low, high = SMALLEST_SHARE * label_map.size, LARGEST_SHARE * label_map.size
-    return [label_map == value for value in np.flatnonzero((areas >= low) & (areas <= high))]
+    return [int(value) for value in np.flatnonzero((areas >= low) & (areas <= high))]
 
 
 def _tap(mask: NDArray[np.bool_], label: int, rng: np.random.Generator) -> Token:
-    """A pixel of `mask`: anywhere, or more likely in its interior."""
+    """A pixel of `mask`: anywhere, more likely in its interior, or its most interior one."""
     depth = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 3)[1:-1, 1:-1].ravel()
     inside = np.flatnonzero(depth)
+    if rng.random() < MIDDLE_SHARE:
+        place = int(depth.argmax())
+        return place % mask.shape[1] + 0.5, place // mask.shape[1] + 0.5, label
     odds = depth[inside].astype(np.float64) ** float(rng.choice([0.0, 1.0, 3.0]))
     place = int(rng.choice(inside, p=odds / odds.sum()))
     return place % mask.shape[1] + 0.5, place // mask.shape[1] + 0.5, label

@@ -32,7 +32,9 @@ def true_iou(logits: Tensor, targets: Tensor) -> Tensor:
     return (masks & objects).sum(dim=(2, 3)) / (masks | objects).sum(dim=(2, 3)).clamp(min=1)
 
 
-def segmentation_loss(logits: Tensor, ious: Tensor, targets: Tensor, ambiguous: Tensor) -> Tensor:
+def segmentation_loss(
+    logits: Tensor, ious: Tensor, targets: Tensor, ambiguous: Tensor, single_weight: Tensor
+) -> Tensor:
     """The loss of a batch, a scalar.
 
     Args:
@@ -40,10 +42,13 @@ def segmentation_loss(logits: Tensor, ious: Tensor, targets: Tensor, ambiguous: 
         ious: float32 [R, M] predicted.
         targets: float32 [R, L, L] share of each cell that is object.
         ambiguous: bool [R]; where false only the single mask is asked to be right.
+        single_weight: float32 [R], how much the single mask is asked to be right.
     """
     errors = mask_errors(logits, targets)
     choices = errors[:, 1:]
     best = choices.min(dim=1).values
-    of_masks = errors[:, 0] + torch.where(ambiguous, best, 0.0) + OTHERS_WEIGHT * choices.mean(dim=1)
+    of_masks = (
+        single_weight * errors[:, 0] + torch.where(ambiguous, best, 0.0) + OTHERS_WEIGHT * choices.mean(dim=1)
+    )
     of_ious = F.mse_loss(ious, true_iou(logits.detach(), targets))
     return of_masks.mean() + IOU_WEIGHT * of_ious

@@ -7,6 +7,8 @@ Deterministic for a given random generator.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +16,10 @@ from numpy.typing import NDArray
 Picture = NDArray[np.uint8]  # [H, W, 3] RGB
 Labels = NDArray[np.uint8]  # [H, W], objects 1.., 0 is none of them
 _MOST_SHAPES = 7
-_FIRST_PASTED = 240  # labels from here on are of pasted objects; photographs have fewer regions
+FIRST_FOREIGN = 128  # labels from here on are of other photographs' objects; one alone has fewer regions
+_MOST_OF_A_TILE = 30  # objects of one tile of a mosaic that keep a label of their own
 _SOFT_EDGE_PX = 0.7
+_LEAST_TILE_PX = 64
 
 
 def draw_scene(side: int, rng: np.random.Generator) -> tuple[Picture, Labels]:
@@ -63,8 +67,35 @@ def paste(
     soft = _soft(shape)[here][..., None]
     lit = pixels[here].astype(np.float32) * np.float32(np.exp(rng.uniform(-0.25, 0.25)))
     image[there] = np.clip(image[there] * (1 - soft) + lit * soft, 0, 255).astype(np.uint8)
-    labels[there][shape[here] > 0] = max(int(labels.max()) + 1, _FIRST_PASTED)
+    labels[there][shape[here] > 0] = max(int(labels.max()) + 1, FIRST_FOREIGN)
     return image, labels
+
+
+def mosaic(
+    image: Picture, labels: Labels, others: Sequence[tuple[Picture, Labels]], rng: np.random.Generator
+) -> tuple[Picture, Labels]:
+    """`image` and three others as the tiles of one picture: four times as much to see, of half the size.
+
+    Labels of the others' objects begin at `FIRST_FOREIGN`. Returns the first two arguments unchanged where
+    the picture is too small for it.
+    """
+    height, width = labels.shape[0] // 2, labels.shape[1] // 2
+    if min(height, width) < _LEAST_TILE_PX:
+        return image, labels
+    canvas, marks = (
+        np.empty((2 * height, 2 * width, 3), np.uint8),
+        np.empty((2 * height, 2 * width), np.uint8),
+    )
+    corners = [(top, left) for top in (0, height) for left in (0, width)]
+    places = rng.permutation(len(corners))
+    for number, (picture, objects) in enumerate([(image, labels), *others]):
+        top, left = corners[places[number]]
+        there = slice(top, top + height), slice(left, left + width)
+        canvas[there] = _resize(picture, (width, height))
+        small = cv2.resize(objects, (width, height), interpolation=cv2.INTER_NEAREST)
+        base = FIRST_FOREIGN + _MOST_OF_A_TILE * (number - 1)
+        marks[there] = small if number == 0 else np.where(small, base + np.minimum(small, _MOST_OF_A_TILE), 0)
+    return canvas, marks
 
 
 def _resize(array: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:

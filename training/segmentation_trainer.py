@@ -145,7 +145,9 @@ class Trainer:
             embeddings = self.pair.encoder(pixels)
             embeddings = embeddings.repeat_interleave(len(points) // len(pixels), dim=0)
             logits, ious = self.pair.decoder(embeddings, points[:, :3], labels[:, :3])
-        first = segmentation_loss(logits.float(), ious.float(), batch.targets, batch.ambiguous)
+        first = segmentation_loss(
+            logits.float(), ious.float(), batch.targets, batch.ambiguous, batch.single_weight
+        )
         used = torch.where(batch.ambiguous, 1 + ious[:, 1:].argmax(dim=1), 0)
         masks = (logits[rows, used] > 0).numpy()
         objects = (batch.targets > 0.5).numpy()
@@ -158,8 +160,8 @@ class Trainer:
             labels[row, slot] = label
         with fast_arithmetic("cpu"):
             logits, ious = self.pair.decoder(embeddings, points, labels)
-        never = torch.zeros_like(batch.ambiguous)
-        second = segmentation_loss(logits.float(), ious.float(), batch.targets, never)
+        never, wholly = torch.zeros_like(batch.ambiguous), torch.ones_like(batch.single_weight)
+        second = segmentation_loss(logits.float(), ious.float(), batch.targets, never, wholly)
         return first + 0.5 * second
 
     @torch.no_grad()

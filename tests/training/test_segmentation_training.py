@@ -25,6 +25,8 @@ from training.segmentation_scenes import draw_scene, paste
 from training.segmentation_scores import mean_scores, segment_held_out
 from training.segmentation_trainer import Course, Trainer
 
+WHOLLY = torch.ones(1)  # weight of the single mask
+
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
@@ -116,12 +118,36 @@ def test_batches_are_the_same_for_the_same_seed(data: Path) -> None:
     assert torch.equal(first.pixels, second.pixels) and torch.equal(first.points, second.points)
 
 
+@pytest.mark.parametrize(("subset", "of_a_part"), [("ccp", 0.0), ("bsds500", 0.5), ("ecssd", 1.0)])
+def test_only_other_masks_answer_wholly_to_one_tap_on_a_part(
+    data: Path, subset: str, of_a_part: float
+) -> None:
+    pack_photos(data, data / "pack.npz")
+    photos = [replace(photo, subset=subset) for photo in open_pack(data / "pack.npz")]
+    batch = SegmentationSampler(photos, seed=0).batch(pictures=24, objects=4, side=64)
+    assert {round(weight, 3) for weight in batch.single_weight.tolist()} == {of_a_part, 1.0}
+    of_one_tap = batch.ambiguous & (batch.labels[:, 0] == 1)
+    assert (batch.single_weight[~of_one_tap] == 1).all()
+
+
+def test_loss_asks_of_the_single_mask_what_its_weight_says() -> None:
+    targets = torch.from_numpy(disc(16, 8, 8, 5)).float()[None]
+    right = 8 * targets - 4
+    first_wrong = torch.stack([-right, right, right, right], dim=1)
+    ious = true_iou(first_wrong, targets)
+    losses = [
+        float(segmentation_loss(first_wrong, ious, targets, torch.tensor([True]), torch.tensor([weight])))
+        for weight in (0.0, 1.0)
+    ]
+    assert losses[0] < 0.3 < losses[1]
+
+
 def test_loss_prefers_the_right_mask() -> None:
     targets = torch.from_numpy(disc(16, 8, 8, 5)).float()[None]
     right = (8 * targets - 4)[:, None].expand(1, 4, 16, 16)
     ambiguous = torch.tensor([True])
-    good = segmentation_loss(right, true_iou(right, targets), targets, ambiguous)
-    bad = segmentation_loss(-right, true_iou(-right, targets), targets, ambiguous)
+    good = segmentation_loss(right, true_iou(right, targets), targets, ambiguous, WHOLLY)
+    bad = segmentation_loss(-right, true_iou(-right, targets), targets, ambiguous, WHOLLY)
     assert true_iou(right, targets).tolist() == [[1.0] * 4]
     assert float(good) < 0.3 < float(bad)
 
@@ -131,9 +157,9 @@ def test_one_good_mask_suffices_for_an_ambiguous_prompt() -> None:
     right = 8 * targets - 4
     logits = torch.stack([right, -right, right, -right], dim=1)
     ious = true_iou(logits, targets)
-    loss = segmentation_loss(logits, ious, targets, torch.tensor([True]))
+    loss = segmentation_loss(logits, ious, targets, torch.tensor([True]), WHOLLY)
     none = torch.stack([right, -right, -right, -right], dim=1)
-    worse = segmentation_loss(none, true_iou(none, targets), targets, torch.tensor([True]))
+    worse = segmentation_loss(none, true_iou(none, targets), targets, torch.tensor([True]), WHOLLY)
     assert float(loss) < 0.6 * float(worse)
 
 
