@@ -16,6 +16,11 @@ def poisson(rate: float, seconds: float, rng: random.Random) -> list[float]:
     return varying(lambda _: rate, rate, seconds, rng)
 
 
+def poisson_of(count: int, seconds: float, rng: random.Random) -> list[float]:
+    """`count` arrivals: what a Poisson process is, once it is known how many there were."""
+    return sorted(rng.uniform(0, seconds) for _ in range(count))
+
+
 def varying(
     rate_at: Callable[[float], float], highest: float, seconds: float, rng: random.Random
 ) -> list[float]:

@@ -42,8 +42,9 @@ def validation_lines(told: Told) -> str:
     return "\n".join(
         [
             f"{told['date']}, {told['machine']}, load average at the start {told['load average at start']}, "
-            f"commit {told['commit']}. Each load {told['rounds']} times {told['seconds of a load']:g} s, in "
-            f"turn; {told['replications']} simulations of each; measured → simulated. **{sum(goals)} of "
+            f"commit {told['commit']}. Loads of users {told['rounds']} times {told['seconds of a load']:g} "
+            f"s, of visitors twice as long, in turn; {told['replications']} simulations of each; measured → "
+            f"simulated. **{sum(goals)} of "
             f"{len(goals)} figures (throughput and p95) are within 20 %**; {failed} visits failed.",
             "",
             table(columns, rows),
