@@ -99,7 +99,7 @@ def save_checkpoint(pair: MobileSamPair, image_size: int, path: Path, notes: Map
         "image_size": str(image_size),
         "num_heads": str(heads),
         "first_mask": "single",
-        "closer_look": "1.5",
+        "closer_look": "1.25",
         **notes,
     }
     tensors = {name: value.detach().to(torch.float16).contiguous() for name, value in pair.tensors().items()}
