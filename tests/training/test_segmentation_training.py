@@ -21,7 +21,7 @@ from training.segmentation_data import SegmentationSampler, correction, draw_pro
 from training.segmentation_losses import segmentation_loss, true_iou
 from training.segmentation_model import BUNDLED, MobileSamPair, save_checkpoint
 from training.segmentation_pack import open_pack, pack_photos
-from training.segmentation_scenes import draw_scene, paste
+from training.segmentation_scenes import FIRST_FOREIGN, draw_scene, mosaic, paste
 from training.segmentation_scores import mean_scores, segment_held_out
 from training.segmentation_trainer import Course, Trainer
 
@@ -251,3 +251,26 @@ def test_pasted_object_is_where_its_label_is() -> None:
         bright = image[..., 0] > 75
         assert np.count_nonzero(bright ^ (labels > 0)) <= 0.15 * max(np.count_nonzero(labels), 40)
     assert not ground.any() and not nothing.any()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_tiles_of_a_mosaic_keep_their_objects_apart(seed: int) -> None:
+    def picture(brightness: int, label: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        mask = disc(160, 70, 60, 30)[:, :140]
+        image = np.where(mask[..., None], brightness, 0).astype(np.uint8).repeat(3, axis=2)
+        return image, np.where(mask, label, 0).astype(np.uint8)
+
+    others = [picture(100, 1), picture(160, 7), picture(220, 99)]
+    canvas, labels = mosaic(*picture(40, 5), others, np.random.default_rng(seed))
+    assert canvas.shape == (160, 140, 3) and labels.shape == (160, 140)
+    found = sorted(set(labels.ravel().tolist()) - {0})
+    assert len(found) == 4 and found[0] == 5 and found[1] > FIRST_FOREIGN
+    for value, brightness in zip(found, (40, 100, 160, 220), strict=True):
+        assert np.median(canvas[labels == value]) == brightness
+        assert np.count_nonzero(labels == value) == pytest.approx(np.pi * 15**2, rel=0.1)
+
+
+def test_a_picture_too_small_for_tiles_stays_as_it_is() -> None:
+    image, labels = np.zeros((100, 300, 3), np.uint8), np.zeros((100, 300), np.uint8)
+    same, same_labels = mosaic(image, labels, [(image, labels)] * 3, np.random.default_rng(0))
+    assert same is image and same_labels is labels
