@@ -5,7 +5,7 @@
 In rounds: service times with one client, then loads one after the other, before and after each of which the
 machine's pace is gauged, because on shared hardware it moves. Then the same loads are simulated with those
 times and compared. Writes `service_times.json` and `validation.json`, of which `python -m capacity.report`
-makes the document's tables and pictures. 33 minutes with the usual options.
+makes the document's tables and pictures. 27 minutes with the usual options.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ def run(seconds: float, rounds: int, out: Path, seed: int, say: Say) -> list[Com
 def main() -> None:
     """Print the table; exit code 1 when throughput or p95 of a load is off by more than the goal."""
     parser = argparse.ArgumentParser(prog="python -m capacity.validate", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=40.0, help="of each load of users, a round")
+    parser.add_argument("--seconds", type=float, default=30.0, help="of each load of users, a round")
     parser.add_argument("--rounds", type=int, default=3, help="of all loads")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the two files")
     parser.add_argument("--seed", type=int, default=1, help="of the arrivals")
