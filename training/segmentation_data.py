@@ -223,14 +223,14 @@ def _closer(image: Picture, label_map: Labels, rng: np.random.Generator) -> tupl
     if not found:
         return image, label_map
     mask = label_map == found[int(rng.integers(len(found)))]
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    longer = max(rows[-1] - rows[0], columns[-1] - columns[0]) + 1
+    left, top, width, height = cv2.boundingRect(mask.astype(np.uint8))
+    longer = max(width, height)
     if longer < CLOSE_LEAST_PX:
         return image, label_map
     part = []
-    for places, length in zip((rows, columns), label_map.shape, strict=True):
+    for first, extent, length in ((top, height, label_map.shape[0]), (left, width, label_map.shape[1])):
         side = longer * rng.uniform(*CLOSE_TIMES)
-        middle = (places[0] + places[-1]) / 2 + 0.1 * longer * rng.uniform(-1, 1)
+        middle = first + (extent - 1) / 2 + 0.1 * longer * rng.uniform(-1, 1)
         part.append(slice(max(round(middle - side / 2), 0), min(round(middle + side / 2), length)))
     return image[part[0], part[1]], label_map[part[0], part[1]]
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 Picture = NDArray[np.uint8]  # [H, W, 3] RGB
 Labels = NDArray[np.uint8]  # [H, W], objects 1.., 0 is none of them
 _MOST_SHAPES = 7
-FIRST_FOREIGN = 128  # labels from here on are of other photographs' objects; one alone has fewer regions
+FIRST_FOREIGN = 128  # labels from here on are of other photographs' objects; 2 of 2,657 have more regions
 _MOST_OF_A_TILE = 30  # objects of one tile of a mosaic that keep a label of their own
 _SOFT_EDGE_PX = 0.7
 _LEAST_TILE_PX = 64
