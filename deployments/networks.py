@@ -1,31 +1,32 @@
 """From settings to loaded networks, ready to be called.
 
-Owns the way that every network takes at a replica's start: checkpoint, module, runtime, warm-up.
+Owns the way that every network takes at a replica's start: checkpoint, network, runtime, warm-up. Where the
+network is found converted, that way imports no torch, and the checkpoint's file is only looked at.
 Fails loudly: a replica that cannot load its network never becomes ready.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import wraps
+from functools import cache, wraps
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-import torch
 
+import engine
 from deployments.precision import load_in_best_precision
-from engine.checkpoints import Checkpoint, NetworkName, load_checkpoint
+from engine.checkpoints import Checkpoint, CheckpointFile, NetworkName, find_checkpoint
 from engine.errors import CheckpointError
+from engine.kept_facts import known
 from engine.lama.fill import Inpainter
-from engine.lama.network import LamaNetwork
+from engine.lama.interface import LamaInterface
 from engine.memory import return_freed_memory
-from engine.mobile_sam.config import MobileSamConfig
-from engine.mobile_sam.network import MobileSamDecoder, MobileSamEncoder
+from engine.mobile_sam.interface import MobileSamInterface
 from engine.mobile_sam.segment import PictureEncoder, PromptDecoder
+from engine.network_source import NetworkSource, digest_of_code
 from engine.precision_guard import (
     LEAST_MASK_IOU,
     MOST_FILL_DIFFERENCE,
@@ -35,13 +36,19 @@ from engine.precision_guard import (
     probe_task,
 )
 from engine.runtime import Runtime, RuntimeOptions, build_runtime
-from engine.runtime_torch import TorchRuntime
 from engine.types import FillTask, ImageEmbedding, ObjectPrompt, PixelBox, Precision, RgbImage
 from settings import Settings
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+_ENGINE = Path(engine.__file__).parent
+_MOBILE_SAM, _LAMA = _ENGINE / "mobile_sam", _ENGINE / "lama"  # what the networks are made of
 
 log = logging.getLogger("ray.serve")
 
 Loaded = TypeVar("Loaded")
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,33 +98,37 @@ def load_encoder(settings: Settings) -> LoadedEncoder:
         CheckpointError: the checkpoint cannot be used; the message says how to mend it.
         ExecutionError: the device that the settings name is not to be had here.
     """
-    checkpoint = _checkpoint(settings, NetworkName.MOBILE_SAM, settings.mobile_sam_checkpoint)
-    with _named(checkpoint):
-        module = MobileSamEncoder.from_tensors(checkpoint.tensors, checkpoint.metadata)
-    config = MobileSamConfig.from_tensors(checkpoint.tensors, checkpoint.metadata)
-    side = config.image_size
+    file, read = _find(settings, NetworkName.MOBILE_SAM, settings.mobile_sam_checkpoint)
+    facts = _mobile_sam_interface(settings, file, read)
+    side = facts.image_size
+
+    def module() -> nn.Module:
+        from engine.mobile_sam.network import MobileSamEncoder
+
+        return _made(read(), MobileSamEncoder.from_tensors)
+
+    example = (np.zeros((2, 3, side, side), np.float32),)
+    source = NetworkSource("mobile_sam_encoder", file.digest, module, _MOBILE_SAM, example, ((0,),))
 
     def build(precision: Precision) -> tuple[PictureEncoder, Runtime]:
-        options = _options(settings, checkpoint, "mobile_sam_encoder", precision)
-        run = build_runtime(module, (torch.zeros(2, 3, side, side),), ((0,),), options)
+        run = build_runtime(source, _options(settings, precision))
         return PictureEncoder(run, side), run
 
     def loss(exact: PictureEncoder, fast: PictureEncoder) -> float:
-        decoder = MobileSamDecoder.from_tensors(checkpoint.tensors, checkpoint.metadata)
-        network = TorchRuntime(decoder.eval(), "cpu", precision=Precision.FP32, threads=0)
-        prompts = PromptDecoder(network, side, single_first=config.single_first)
-        return 1 - mask_iou(exact, fast, prompts, side)
+        run = build_runtime(_decoder_source(file, read, facts), _options(settings, Precision.FP32))
+        decoder = PromptDecoder(run, side, single_first=facts.single_first)
+        return 1 - mask_iou(exact, fast, decoder, side)
 
     encoder, run = load_in_best_precision(
         settings,
-        f"MobileSAM encoder {checkpoint.digest}",
+        f"MobileSAM encoder {file.digest}",
         build,
         loss,
         1 - LEAST_MASK_IOU,
         lambda network: network.encode([probe_picture()]),
     )
     encoder.encode([RgbImage(np.zeros((8, 8, 3), np.uint8))])  # the first call allocates
-    return LoadedEncoder(encoder, checkpoint.digest, _describe(checkpoint, run))
+    return LoadedEncoder(encoder, file.digest, _describe(file, facts.name, run))
 
 
 @_giving_memory_back
@@ -128,19 +139,14 @@ def load_decoder(settings: Settings) -> LoadedDecoder:
         CheckpointError: the checkpoint cannot be used; the message says how to mend it.
         ExecutionError: the device that the settings name is not to be had here.
     """
-    checkpoint = _checkpoint(settings, NetworkName.MOBILE_SAM, settings.mobile_sam_checkpoint)
-    with _named(checkpoint):
-        config = MobileSamConfig.from_tensors(checkpoint.tensors, checkpoint.metadata)
-        module = MobileSamDecoder.from_tensors(checkpoint.tensors, checkpoint.metadata)
-    channels, grid = config.decoder.dim, config.grid
-    example = (torch.zeros(2, channels, grid, grid), torch.ones(2, 3, 2), torch.ones(2, 3, dtype=torch.int64))
+    file, read = _find(settings, NetworkName.MOBILE_SAM, settings.mobile_sam_checkpoint)
+    facts = _mobile_sam_interface(settings, file, read)
     # In bf16 it would save 30 ms of a job and lose half a percent of each mask's overlap.
-    options = _options(settings, checkpoint, "mobile_sam_decoder", Precision.FP32)
-    run = build_runtime(module, example, ((0,), (0, 1), (0, 1)), options)
-    decoder = PromptDecoder(run, config.image_size, single_first=config.single_first)
-    blank = ImageEmbedding(np.zeros((channels, grid, grid), np.float32), 8, 8)
+    run = build_runtime(_decoder_source(file, read, facts), _options(settings, Precision.FP32))
+    decoder = PromptDecoder(run, facts.image_size, single_first=facts.single_first)
+    blank = ImageEmbedding(np.zeros((facts.channels, facts.grid, facts.grid), np.float32), 8, 8)
     decoder.decode([(blank, [ObjectPrompt(points=((1.0, 1.0),), labels=(1,))])])
-    return LoadedDecoder(decoder, config.image_size, _describe(checkpoint, run), config.closer_look)
+    return LoadedDecoder(decoder, facts.image_size, _describe(file, facts.name, run), facts.closer_look)
 
 
 @_giving_memory_back
@@ -151,21 +157,25 @@ def load_inpainter(settings: Settings) -> LoadedInpainter:
         CheckpointError: the checkpoint cannot be used; the message says how to mend it.
         ExecutionError: the device that the settings name is not to be had here.
     """
-    checkpoint = _checkpoint(settings, NetworkName.LAMA, settings.lama_checkpoint)
-    with _named(checkpoint):
-        module = LamaNetwork.load(checkpoint.tensors, checkpoint.metadata)
-    hole = torch.zeros(2, 1, 64, 64)
+    file, read = _find(settings, NetworkName.LAMA, settings.lama_checkpoint)
+
+    def module() -> nn.Module:
+        from engine.lama.network import LamaNetwork
+
+        return _made(read(), LamaNetwork.load)
+
+    hole = np.zeros((2, 1, 64, 64), np.float32)
     hole[..., 20:40, 24:44] = 1
-    example = (torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)), hole)
+    example = (np.random.default_rng(0).random((2, 3, 64, 64), np.float32), hole)
+    source = NetworkSource("lama", file.digest, module, _LAMA, example, ((0, 2, 3), (0, 2, 3)))
 
     def build(precision: Precision) -> tuple[Inpainter, Runtime]:
-        options = _options(settings, checkpoint, "lama", precision)
-        run = build_runtime(module, example, ((0, 2, 3), (0, 2, 3)), options)
+        run = build_runtime(source, _options(settings, precision))
         return Inpainter(run), run
 
     inpainter, run = load_in_best_precision(
         settings,
-        f"LaMa {checkpoint.digest}",
+        f"LaMa {file.digest}",
         build,
         lambda exact, fast: fill_difference(exact, fast, 256),
         MOST_FILL_DIFFERENCE,
@@ -177,33 +187,79 @@ def load_inpainter(settings: Settings) -> LoadedInpainter:
         opened[size // 2, size // 2] = True
         pixels = np.zeros((size, size, 3), np.uint8)
         inpainter.fill([FillTask(PixelBox(0, 0, size, size), 1.0, pixels, opened)])
-    return LoadedInpainter(inpainter, _describe(checkpoint, run))
+    name = known(
+        LamaInterface,
+        _facts_file(settings, file, _LAMA),
+        lambda: LamaInterface(read().metadata.get("name", "")),
+    ).name
+    return LoadedInpainter(inpainter, _describe(file, name, run))
 
 
-def _checkpoint(settings: Settings, network: NetworkName, configured: Path | None) -> Checkpoint:
-    checkpoint = load_checkpoint(
+def _find(
+    settings: Settings, network: NetworkName, configured: Path | None
+) -> tuple[CheckpointFile, Callable[[], Checkpoint]]:
+    """The file of the network's weights, and what reads it, once for whoever asks."""
+    file = find_checkpoint(
         network,
         configured=configured,
         cache_dir=settings.cache_dir,
         allow_download=settings.checkpoint_download,
     )
-    log.info("loaded %s", checkpoint.summary)
-    return checkpoint
+    log.info("found %s", file.summary)
+    return file, cache(file.read)
 
 
-@contextmanager
-def _named(checkpoint: Checkpoint) -> Iterator[None]:
-    """Say which file the networks' loaders complain about."""
+def _mobile_sam_interface(
+    settings: Settings, file: CheckpointFile, read: Callable[[], Checkpoint]
+) -> MobileSamInterface:
+    def find() -> MobileSamInterface:
+        from engine.mobile_sam.config import MobileSamConfig
+
+        config = _made(read(), MobileSamConfig.from_tensors)
+        return MobileSamInterface(
+            name=read().metadata.get("name", ""),
+            image_size=config.image_size,
+            channels=config.decoder.dim,
+            grid=config.grid,
+            single_first=config.single_first,
+            closer_look=config.closer_look,
+        )
+
+    return known(MobileSamInterface, _facts_file(settings, file, _MOBILE_SAM), find)
+
+
+def _facts_file(settings: Settings, file: CheckpointFile, code: Path) -> Path:
+    """Where what is known of a checkpoint is kept: until its file changes, or the code that reads it."""
+    return settings.cache_dir / "interfaces" / f"{file.digest[:32]}-{digest_of_code(code)[:16]}.json"
+
+
+def _decoder_source(
+    file: CheckpointFile, read: Callable[[], Checkpoint], facts: MobileSamInterface
+) -> NetworkSource:
+    def module() -> nn.Module:
+        from engine.mobile_sam.network import MobileSamDecoder
+
+        return _made(read(), MobileSamDecoder.from_tensors)
+
+    example = (
+        np.zeros((2, facts.channels, facts.grid, facts.grid), np.float32),
+        np.ones((2, 3, 2), np.float32),
+        np.ones((2, 3), np.int64),
+    )
+    axes = ((0,), (0, 1), (0, 1))
+    return NetworkSource("mobile_sam_decoder", file.digest, module, _MOBILE_SAM, example, axes)
+
+
+def _made(checkpoint: Checkpoint, make: Callable[[Mapping[str, Tensor], Mapping[str, str]], Made]) -> Made:
+    """What `make` makes of a checkpoint; its complaints say which file they are about."""
     try:
-        yield
+        return make(checkpoint.tensors, checkpoint.metadata)
     except CheckpointError as error:
         raise CheckpointError(f"{checkpoint.path}: {error}") from error
 
 
-def _options(settings: Settings, checkpoint: Checkpoint, name: str, precision: Precision) -> RuntimeOptions:
+def _options(settings: Settings, precision: Precision) -> RuntimeOptions:
     return RuntimeOptions(
-        name=name,
-        weights_digest=checkpoint.digest,
         cache_dir=settings.cache_dir,
         device=settings.device,
         precision=precision,
@@ -211,11 +267,11 @@ def _options(settings: Settings, checkpoint: Checkpoint, name: str, precision: P
     )
 
 
-def _describe(checkpoint: Checkpoint, run: Runtime) -> dict[str, str]:
+def _describe(file: CheckpointFile, name: str, run: Runtime) -> dict[str, str]:
     return {
-        "checkpoint": checkpoint.origin.value,
-        "name": checkpoint.metadata.get("name", checkpoint.path.name),
-        "digest": checkpoint.digest,
+        "checkpoint": file.origin.value,
+        "name": name or file.path.name,
+        "digest": file.digest,
         "device": run.device,
         "backend": run.backend,
         "precision": run.precision.value,

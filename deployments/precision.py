@@ -8,14 +8,13 @@ next start.
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from engine.kept_facts import keep_facts, read_facts
 from engine.precision_guard import processor_name
 from engine.runtime import Runtime, runs_on_gpu
 from engine.types import Precision
@@ -57,7 +56,7 @@ def load_in_best_precision(
     # A folder may serve many machines: a verdict is of one processor and one release.
     key = hashlib.sha256(f"{network} {processor}".encode()).hexdigest()[:32]
     verdict = settings.cache_dir / "precision" / f"{key}.json"
-    known = _read(verdict)
+    known = _known(verdict)
     if known is not None:
         found = build(known)
         # What was tried is OpenVINO's bf16; torch, which stands in where OpenVINO fails, has its own.
@@ -72,7 +71,7 @@ def load_in_best_precision(
         "%s: bf16 loses %.4f (at most %.4f may be lost) and takes %.2f times the processor time: %s",
         *(network, lost, most_loss, share, chosen.value),
     )
-    _write(
+    keep_facts(
         verdict,
         {
             "precision": chosen.value,
@@ -96,21 +95,13 @@ def _share_of_time(exact: Network, fast: Network, work: Callable[[Network], obje
     return min(spent[1]) / max(min(spent[0]), 1e-9)
 
 
-def _read(path: Path) -> Precision | None:
+def _known(path: Path) -> Precision | None:
+    kept = read_facts(path)
     try:
-        told = json.loads(path.read_text())
-        float(told["share of time"])  # older verdicts did not ask
-        known = Precision(told["precision"])
-    except (OSError, ValueError, KeyError, TypeError):
+        if kept is None:
+            return None
+        float(kept["share of time"])  # older verdicts did not ask
+        known = Precision(kept["precision"])
+    except (ValueError, KeyError, TypeError):
         return None
     return None if known is Precision.AUTO else known
-
-
-def _write(path: Path, verdict: dict[str, object]) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_suffix(f".{os.getpid()}")
-        fresh.write_text(json.dumps(verdict))
-        fresh.replace(path)
-    except OSError as error:
-        log.warning("the choice of precision is not kept: %s", error)

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
+from engine.checkpoint_errors import readable
 from engine.errors import CheckpointError
 
 _ZIP = b"PK\x03\x04"
@@ -38,13 +39,10 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
             not finite. The message names the file and what to do.
     """
     try:
-        with path.open("rb") as file:
-            head = file.read(64)
-        tensors, metadata = _read(path, head)
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{path} does not exist; correct the path or unset it") from error
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from error
+        with readable(path):
+            with path.open("rb") as file:
+                head = file.read(64)
+            tensors, metadata = _read(path, head)
     except (
         RuntimeError,
         ValueError,

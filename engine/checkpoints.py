@@ -2,7 +2,8 @@
 
 Owns the order (a configured file, else the released one, else the bundled one), the released
 files' addresses and digests, and the check that a file holds the right network. Fetching is
-`download.py`, formats are `checkpoint_formats.py`, shapes are the networks' own business.
+`download.py`, formats are `checkpoint_formats.py`, shapes are the networks' own business. A file is found
+without torch, and read with it.
 
 `python -m engine.checkpoints` fetches ahead of time and prints what will be used.
 """
@@ -13,17 +14,20 @@ import argparse
 import hashlib
 import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from engine.cache_folder import default_cache_folder
-from engine.checkpoint_formats import read_tensors
+from engine.checkpoint_errors import readable
 from engine.download import DownloadError, Patience, download_once, has_md5
 from engine.errors import CheckpointError
+
+if TYPE_CHECKING:
+    import torch
 
 log = logging.getLogger(__name__)
 
@@ -75,20 +79,40 @@ _HALLMARKS: Mapping[NetworkName, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Checkpoint:
-    """The weights of one network and where they come from."""
+class CheckpointFile:
+    """The file that holds one network's weights, and where it comes from."""
 
     network: NetworkName
     origin: Origin
     path: Path
     digest: str  # SHA-256 of the file, hex
-    tensors: Mapping[str, torch.Tensor]  # by the released checkpoint's names; floating point ones fp32
-    metadata: Mapping[str, str]
 
     @property
     def summary(self) -> str:
         """One line for people, e.g. `lama: bundled lama.safetensors (sha256 0123456789ab)`."""
         return f"{self.network}: {self.origin} {self.path.name} (sha256 {self.digest[:12]})"
+
+    def read(self) -> Checkpoint:
+        """The weights.
+
+        Raises:
+            CheckpointError: the file is damaged or holds another network; see `load_checkpoint`.
+        """
+        from engine.checkpoint_formats import read_tensors  # loads torch
+
+        with _blamed(self.network, self.origin):
+            tensors, metadata = read_tensors(self.path)
+            if not all(name in tensors for name in _HALLMARKS[self.network]):
+                raise CheckpointError(f"{self.path} is not a {self.network} checkpoint: {_holds(tensors)}")
+        return Checkpoint(self.network, self.origin, self.path, self.digest, tensors, metadata)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Checkpoint(CheckpointFile):
+    """The weights of one network and where they come from."""
+
+    tensors: Mapping[str, torch.Tensor]  # by the released checkpoint's names; floating point ones fp32
+    metadata: Mapping[str, str]
 
 
 def load_checkpoint(
@@ -103,7 +127,38 @@ def load_checkpoint(
     patience: Patience | None = None,
     bundled_folder: Path = BUNDLED_FOLDER,
 ) -> Checkpoint:
-    """Weights of `network`: from `configured` if given, else the released file, else the bundled one.
+    """Weights of `network`: what is in the file that `find_checkpoint` finds.
+
+    Raises:
+        CheckpointError: the file in question is missing, damaged or of another architecture; the
+            message names the file and what to do.
+    """
+    return find_checkpoint(
+        network,
+        configured=configured,
+        cache_dir=cache_dir,
+        allow_download=allow_download,
+        progress=progress,
+        release=release,
+        retry=retry,
+        patience=patience,
+        bundled_folder=bundled_folder,
+    ).read()
+
+
+def find_checkpoint(
+    network: NetworkName,
+    *,
+    configured: Path | None,
+    cache_dir: Path,
+    allow_download: bool,
+    progress: bool = False,
+    release: Release | None = None,
+    retry: bool = False,
+    patience: Patience | None = None,
+    bundled_folder: Path = BUNDLED_FOLDER,
+) -> CheckpointFile:
+    """The file for `network`: `configured` if given, else the released one, else the bundled one.
 
     The released file is looked for in `cache_dir` and, with `allow_download`, fetched into it once
     (`release` replaces the published address; `retry` ignores a failure of the last minutes;
@@ -111,14 +166,10 @@ def load_checkpoint(
     used. A configured file is used or refused, never replaced.
 
     Raises:
-        CheckpointError: the file in question is missing, damaged or of another architecture; the
-            message names the file and what to do.
+        CheckpointError: the file in question is missing or cannot be read; the message names it.
     """
     if configured is not None:
-        try:
-            return _open_checkpoint(network, Origin.CONFIGURED, configured)
-        except CheckpointError as error:
-            raise CheckpointError(f"the configured {network} checkpoint: {error}") from error
+        return _open(network, Origin.CONFIGURED, configured)
     release = release or RELEASES[network]
     target = cache_dir / release.file_name
     try:
@@ -127,26 +178,35 @@ def load_checkpoint(
         elif not has_md5(target, release.md5):
             state = "is damaged" if target.exists() else "is not there"
             raise DownloadError(f"{target} {state}, and downloads are switched off")
-        return _open_checkpoint(network, Origin.RELEASED, target)
+        return _open(network, Origin.RELEASED, target)
     except DownloadError as error:
         log.warning("released %s checkpoint not available: %s; using the smaller bundled one", network, error)
+    return _open(network, Origin.BUNDLED, bundled_folder / f"{network}.safetensors")
+
+
+def _open(network: NetworkName, origin: Origin, path: Path) -> CheckpointFile:
+    with _blamed(network, origin), readable(path), path.open("rb") as file:
+        return CheckpointFile(network, origin, path, hashlib.file_digest(file, "sha256").hexdigest())
+
+
+@contextmanager
+def _blamed(network: NetworkName, origin: Origin) -> Iterator[None]:
+    """Say whose file it is that a complaint is about; a released one names itself."""
     try:
-        return _open_checkpoint(network, Origin.BUNDLED, bundled_folder / f"{network}.safetensors")
+        yield
     except CheckpointError as error:
-        raise CheckpointError(f"this installation lacks its bundled {network} checkpoint: {error}") from error
+        if origin is Origin.CONFIGURED:
+            raise CheckpointError(f"the configured {network} checkpoint: {error}") from error
+        if origin is Origin.BUNDLED:
+            raise CheckpointError(
+                f"this installation lacks its bundled {network} checkpoint: {error}"
+            ) from error
+        raise
 
 
-def _open_checkpoint(network: NetworkName, origin: Origin, path: Path) -> Checkpoint:
-    tensors, metadata = read_tensors(path)
-    if not all(name in tensors for name in _HALLMARKS[network]):
-        held = next(
-            (str(other) for other in NetworkName if all(n in tensors for n in _HALLMARKS[other])), None
-        )
-        found = f"it holds {held}; the two paths may be swapped" if held else "its tensors have other names"
-        raise CheckpointError(f"{path} is not a {network} checkpoint: {found}")
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return Checkpoint(network, origin, path, digest, tensors, metadata)
+def _holds(tensors: Mapping[str, torch.Tensor]) -> str:
+    held = next((str(other) for other in NetworkName if all(n in tensors for n in _HALLMARKS[other])), None)
+    return f"it holds {held}; the two paths may be swapped" if held else "its tensors have other names"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,13 +1,13 @@
 """Torch modules as OpenVINO models, each converted once on a machine.
 
 Owns tracing, the check that a conversion answers as its module does, and the folder where
-conversions are kept for other processes and later starts. How they run is `runtime_openvino.py`.
+conversions are kept for other processes and later starts. How they are compiled is `compilation.py`, how
+they run is `runtime_openvino.py`. Imports torch only to convert.
 """
 
 from __future__ import annotations
 
 import hashlib
-import inspect
 import logging
 import os
 import shutil
@@ -16,60 +16,66 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any  # openvino.Model and openvino.Core come without types
+from typing import TYPE_CHECKING, Any  # openvino.Model and openvino.Core come without types
 
 import numpy as np
-import torch
 
 from engine.errors import ExecutionError
 from engine.file_lock import only_process
 from engine.fourier_products import replace_transforms
+from engine.network_source import NetworkSource, digest_of_code
 from engine.silent_openvino import openvino
+
+if TYPE_CHECKING:
+    import torch
 
 log = logging.getLogger(__name__)
 
+_FILE = "network.xml"
 _KEEP_UNUSED_S = 7 * 86_400.0
 # A wrong conversion is wrong by far, while some networks make 1e-2 of the last bits of fp32.
 _LARGEST_DIFFERENCE = 0.05
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Source:
-    """What is converted; the fields are those of `engine.runtime.build_runtime`."""
-
-    module: torch.nn.Module
-    example_inputs: tuple[torch.Tensor, ...]
-    dynamic_axes: tuple[tuple[int, ...], ...]
-    name: str
-    weights_digest: str
+def converted_folder(source: NetworkSource, cache_dir: Path) -> Path:
+    """Where below `cache_dir` the conversion of this network is kept, and what is made of it."""
+    return cache_dir / "converted" / f"{source.name}-{_key(source)}"
 
 
-def open_converted(core: Any, source: Source, cache_dir: Path | None) -> Any:
-    """The network as an `openvino.Model`: from below `cache_dir`, or converted now and kept there.
+def keep_converted(core: Any, source: NetworkSource, folder: Path) -> None:
+    """See that the network is in `folder`, a `converted_folder`, converting it now if it is not.
 
-    Of several processes one converts and the others wait for it. A folder that cannot be written
-    costs the keeping only.
+    Of several processes one converts and the others wait for it.
 
     Raises:
         ExecutionError: OpenVINO cannot express the network, or answers otherwise than torch.
+        OSError: the folder cannot be written.
     """
-    if cache_dir is None:
-        return _convert(core, source)
-    folder = cache_dir / "converted" / f"{source.name}-{_key(source)}"
+    if not (folder / _FILE).exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with only_process(folder.parent / f"{source.name}.lock", f"converting {source.name}"):
+            if not (folder / _FILE).exists():
+                _save(convert(core, source), folder)
+                _forget_unused(folder, source.name)
+    with suppress(OSError):
+        os.utime(folder)
+
+
+def read_converted(core: Any, source: NetworkSource, folder: Path) -> Any:
+    """The network in `folder` as an `openvino.Model`; a damaged one is converted again.
+
+    Raises:
+        ExecutionError, OSError: see `keep_converted`.
+    """
     try:
-        try:
-            return core.read_model(_keep_converted(core, source, folder))
-        except RuntimeError as error:
-            log.warning(
-                "the converted %s is damaged (%s); converting it again", source.name, last_line(error)
-            )
-            shutil.rmtree(folder)
-            return core.read_model(_keep_converted(core, source, folder))
-    except OSError as error:
-        log.warning("the converted %s cannot be kept: %s", source.name, error)
-        return _convert(core, source)
+        return core.read_model(folder / _FILE)
+    except RuntimeError as error:
+        log.warning("the converted %s is damaged (%s); converting it again", source.name, last_line(error))
+        shutil.rmtree(folder)
+        keep_converted(core, source, folder)
+        return core.read_model(folder / _FILE)
 
 
 def last_line(error: Exception) -> str:
@@ -78,34 +84,31 @@ def last_line(error: Exception) -> str:
     return lines[-1][:300] if lines else type(error).__name__
 
 
-def _keep_converted(core: Any, source: Source, folder: Path) -> Path:
-    file = folder / "network.xml"
-    if not file.exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with only_process(folder.parent / f"{source.name}.lock", f"converting {source.name}"):
-            if not file.exists():
-                _save(_convert(core, source), folder)
-                _forget_unused(folder, source.name)
-    with suppress(OSError):
-        os.utime(folder)
-    return file
+def convert(core: Any, source: NetworkSource) -> Any:
+    """The network as an `openvino.Model`, kept nowhere.
 
+    Raises:
+        CheckpointError: the module cannot be built.
+        ExecutionError: OpenVINO cannot express the network, or answers otherwise than torch.
+    """
+    import torch
 
-def _convert(core: Any, source: Source) -> Any:
     started = time.monotonic()
     shapes = [
-        openvino.PartialShape([-1 if axis in axes else length for axis, length in enumerate(tensor.shape)])
-        for tensor, axes in zip(source.example_inputs, source.dynamic_axes, strict=True)
+        openvino.PartialShape([-1 if axis in axes else length for axis, length in enumerate(array.shape)])
+        for array, axes in zip(source.example_inputs, source.dynamic_axes, strict=True)
     ]
+    module = source.load().eval().requires_grad_(False)
+    inputs = tuple(torch.from_numpy(array) for array in source.example_inputs)
     try:
         with warnings.catch_warnings(), _root_logger_kept(), torch.no_grad():
             # Tracing is deprecated in favour of torch.export, which takes 3 to 9 times as long for our
             # networks and leaves Fourier transforms unconverted (torch 2.13, OpenVINO 2026.4).
             warnings.simplefilter("ignore")
-            traced, expected = _trace(source)
-            model = openvino.convert_model(traced, example_input=source.example_inputs, input=shapes)
+            traced, expected = _trace(module, inputs)
+            model = openvino.convert_model(traced, example_input=inputs, input=shapes)
         replace_transforms(model)
-        difference = _difference(core, model, source.example_inputs, expected)
+        difference = _difference(core, model, inputs, expected)
     except Exception as error:  # of whatever kind: foreign code looked at a network it does not know
         raise ExecutionError(last_line(error)) from error
     if not difference < _LARGEST_DIFFERENCE:
@@ -126,16 +129,18 @@ def _root_logger_kept() -> Iterator[None]:
         root.filters[:], root.handlers[:] = filters, handlers
 
 
-def _trace(source: Source) -> tuple[Any, tuple[torch.Tensor, ...]]:
+def _trace(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[Any, tuple[torch.Tensor, ...]]:
     """The traced module, and what the module answered while it was traced: a run of it is saved."""
+    import torch
+
     answers: list[torch.Tensor | tuple[torch.Tensor, ...]] = []
-    hook = source.module.register_forward_hook(lambda module, inputs, answer: answers.append(answer))
+    hook = module.register_forward_hook(lambda module, inputs, answer: answers.append(answer))
     threads = torch.get_num_threads()
     try:
         # Replicas start together, and torch's threads wait for each other by spinning: on two cores with
         # three starts at a time, tracing took 90 s with two threads that takes 5 s with one.
         torch.set_num_threads(1)
-        traced = torch.jit.trace(source.module, source.example_inputs, check_trace=False)  # type: ignore[no-untyped-call]
+        traced = torch.jit.trace(module, inputs, check_trace=False)  # type: ignore[no-untyped-call]
     finally:
         torch.set_num_threads(threads)
         hook.remove()
@@ -163,7 +168,7 @@ def _save(model: Any, folder: Path) -> None:
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".unfinished-") as unfinished:
         inner = Path(unfinished) / "network"
         inner.mkdir()
-        openvino.save_model(model, inner / "network.xml", compress_to_fp16=False)
+        openvino.save_model(model, inner / _FILE, compress_to_fp16=False)
         for path in inner.iterdir():
             with path.open("rb+") as file:
                 os.fsync(file.fileno())
@@ -177,14 +182,10 @@ def _forget_unused(folder: Path, name: str) -> None:
             shutil.rmtree(other, ignore_errors=True)
 
 
-def _key(source: Source) -> str:
+def _key(source: NetworkSource) -> str:
     """Names everything that the converted network depends on, our own code included."""
-    parts = [source.weights_digest, openvino.get_version(), torch.__version__, repr(source.dynamic_axes)]
-    parts += [f"{tuple(tensor.shape)} {tensor.dtype}" for tensor in source.example_inputs]
-    # All files beside the module's: the layers and functions that it is made of.
-    files = sorted(Path(inspect.getfile(type(source.module))).parent.glob("*.py"))
-    files += [Path(__file__), Path(__file__).with_name("fourier_products.py")]
-    digest = hashlib.sha256("\n".join(parts).encode())
-    for file in files:
-        digest.update(hashlib.sha256(file.read_bytes()).digest())
-    return digest.hexdigest()[:32]
+    parts = [source.weights_digest, openvino.get_version(), version("torch"), repr(source.dynamic_axes)]
+    parts += [f"{array.shape} {array.dtype}" for array in source.example_inputs]
+    here = Path(__file__)
+    parts.append(digest_of_code(source.code, here, here.with_name("fourier_products.py")))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]

@@ -1,27 +1,31 @@
 """How a network is executed on this machine: torch, or OpenVINO on a CPU.
 
 Owns the choice and the one interface that both have: numpy arrays in, numpy arrays out, safe for
-concurrent callers. Knows nothing of what the networks compute.
+concurrent callers. Knows nothing of what the networks compute. Imports torch only where it is needed.
 """
 
 from __future__ import annotations
 
 import logging
+import os
+import sys
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
 from numpy.typing import NDArray
 
 from engine.errors import ExecutionError
-from engine.runtime_torch import TorchRuntime
+from engine.network_source import NetworkSource
 from engine.types import Device, Precision
 
 __all__ = ["Backend", "Device", "Precision", "Runtime", "RuntimeOptions", "build_runtime"]
 
 log = logging.getLogger(__name__)
+
+# What Linux has where a driver has found a card: NVIDIA's, Windows' below its Linux, AMD's.
+_GPU_NODES = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/nvidia-caps", "/dev/dxg", "/dev/kfd")
 
 
 class Backend(StrEnum):
@@ -34,15 +38,13 @@ class Backend(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RuntimeOptions:
-    """How to execute one network.
+    """How to execute a network.
 
-    `name` and `weights_digest` (of the checkpoint file) identify the network in `cache_dir`, where
-    converted networks are kept for the next start; None keeps nothing. `threads` is per network on
-    a CPU, 0 = all cores. `precision` is FP32 or BF16: what AUTO is, is for the caller to try.
+    Converted and compiled networks are kept in `cache_dir` for the next start; None keeps nothing.
+    `threads` is per network on a CPU, 0 = all cores. `precision` is FP32 or BF16: what AUTO is, is for
+    the caller to try.
     """
 
-    name: str
-    weights_digest: str
     cache_dir: Path | None = None
     device: Device = Device.AUTO
     backend: Backend = Backend.AUTO
@@ -72,51 +74,53 @@ class Runtime(Protocol):
         """
 
 
-def build_runtime(
-    module: torch.nn.Module,
-    example_inputs: tuple[torch.Tensor, ...],
-    dynamic_axes: tuple[tuple[int, ...], ...],
-    options: RuntimeOptions,
-) -> Runtime:
-    """Prepare `module` for execution; it must not be changed or used for training afterwards.
-
-    Args:
-        module: in eval mode, on the CPU, fp32; takes and returns tensors by position.
-        example_inputs: one valid call, small where axes are dynamic, no dynamic axis of length 1.
-        dynamic_axes: for each input, the axes whose length varies between calls.
-        options: see there.
+def build_runtime(source: NetworkSource, options: RuntimeOptions) -> Runtime:
+    """Prepare a network for execution.
 
     Raises:
+        CheckpointError: the module cannot be built.
         ExecutionError: the device or backend asked for by name is not to be had here.
     """
-    module = module.eval().requires_grad_(False)
-    if len(example_inputs) != len(dynamic_axes):
-        raise ValueError("one tuple of dynamic axes is needed for each input")
     on_gpu = runs_on_gpu(options.device)
-    if on_gpu and not torch.cuda.is_available():
+    if on_gpu and not _torch_sees_a_gpu():
         raise ExecutionError("torch sees no CUDA device here; set the device to cpu or auto")
     if on_gpu and options.backend is Backend.OPENVINO:
         raise ExecutionError("OpenVINO runs on the CPU only; set the device to cpu or the backend to torch")
     if not on_gpu and options.backend is not Backend.TORCH:
         try:
-            # Not at the top: it takes 0.4 s, and a process on a GPU has no use for it.
-            from engine.conversion import Source
+            # Not at the top: a process on a GPU has no use for it.
             from engine.runtime_openvino import build_openvino_runtime
 
             return build_openvino_runtime(
-                Source(module, example_inputs, dynamic_axes, options.name, options.weights_digest),
-                cache_dir=options.cache_dir,
-                precision=options.precision,
-                threads=options.threads,
+                source, cache_dir=options.cache_dir, precision=options.precision, threads=options.threads
             )
         except (ImportError, ExecutionError) as error:
             if options.backend is Backend.OPENVINO:
-                raise ExecutionError(f"OpenVINO cannot run {options.name}: {error}") from error
-            log.warning("OpenVINO cannot run %s (%s); running it in torch, slower", options.name, error)
+                raise ExecutionError(f"OpenVINO cannot run {source.name}: {error}") from error
+            log.warning("OpenVINO cannot run %s (%s); running it in torch, slower", source.name, error)
+    from engine.runtime_torch import TorchRuntime
+
+    module = source.load().eval().requires_grad_(False)
     device = "cuda" if on_gpu else "cpu"
     return TorchRuntime(module, device, precision=options.precision, threads=options.threads)
 
 
 def runs_on_gpu(device: Device) -> bool:
     """Whether a network for `device` goes to a GPU here; CUDA does also where there is none, and fails."""
-    return device is Device.CUDA or (device is Device.AUTO and torch.cuda.is_available())
+    return device is Device.CUDA or (device is Device.AUTO and _torch_sees_a_gpu())
+
+
+def _torch_sees_a_gpu() -> bool:
+    if "torch" not in sys.modules and not _may_have_a_gpu():
+        return False
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def _may_have_a_gpu() -> bool:
+    """False where certainly none is to be had, which needs no torch to be said."""
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") == ""  # as a replica does that was given no share of one
+    return not hidden and (
+        not sys.platform.startswith("linux") or any(Path(node).exists() for node in _GPU_NODES)
+    )

@@ -9,8 +9,8 @@ from typing import Any  # OpenVINO's objects come without types
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.conversion import Source, last_line, open_converted
-from engine.errors import ExecutionError
+from engine.compilation import open_compiled
+from engine.network_source import NetworkSource
 from engine.silent_openvino import openvino
 from engine.types import Precision
 
@@ -55,12 +55,13 @@ class OpenVinoRuntime:
 
 
 def build_openvino_runtime(
-    source: Source, *, cache_dir: Path | None, precision: Precision, threads: int
+    source: NetworkSource, *, cache_dir: Path | None, precision: Precision, threads: int
 ) -> OpenVinoRuntime:
     """See `engine.runtime.build_runtime`.
 
     Raises:
         ExecutionError: OpenVINO cannot convert or compile the network, or answers otherwise than torch.
+        CheckpointError: the module cannot be built.
     """
     settings: dict[str, Any] = {
         "PERFORMANCE_HINT": "LATENCY",
@@ -71,9 +72,4 @@ def build_openvino_runtime(
     }
     if threads:
         settings["INFERENCE_NUM_THREADS"] = threads
-    core = openvino.Core()
-    model = open_converted(core, source, cache_dir)
-    try:
-        return OpenVinoRuntime(core.compile_model(model, "CPU", settings), precision)
-    except RuntimeError as error:
-        raise ExecutionError(last_line(error)) from error
+    return OpenVinoRuntime(open_compiled(source, settings, cache_dir), precision)

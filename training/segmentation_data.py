@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.mobile_sam.prompt_encoder import (
+from engine.mobile_sam.point_labels import (
     BACKGROUND,
     BOX_BOTTOM_RIGHT,
     BOX_TOP_LEFT,

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from engine.errors import CheckpointError
 from engine.mobile_sam.config import MobileSamConfig
 from engine.mobile_sam.mask_decoder import MaskDecoder
-from engine.mobile_sam.prompt_encoder import FILLER, PromptEncoder
+from engine.mobile_sam.point_labels import FILLER
+from engine.mobile_sam.prompt_encoder import PromptEncoder
 from engine.mobile_sam.tiny_vit import TinyVit
 
 PARTS = ("image_encoder.", "prompt_encoder.", "mask_decoder.")

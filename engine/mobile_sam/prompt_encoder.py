@@ -1,6 +1,6 @@
 """The prompt encoder of Segment Anything: taps and boxes as tokens.
 
-Owns the random Fourier encoding of places and the meaning of point labels. Mask prompts, which the
+Owns the random Fourier encoding of places. Mask prompts, which the
 released network also takes, are not offered: their place is the learned "no mask" embedding.
 
 Source: Segment Anything (Kirillov et al. 2023, Apache-2.0).
@@ -14,11 +14,6 @@ import torch
 from torch import Tensor, nn
 
 from engine.mobile_sam.tiny_vit import STRIDE
-
-FOREGROUND, BACKGROUND = 1, 0
-BOX_TOP_LEFT, BOX_BOTTOM_RIGHT = 2, 3
-NOT_A_POINT = -1  # the network was trained to see it wherever a prompt has no box
-FILLER = -2  # fills a batch's shorter rows; masked out of every attention
 
 
 class PlaceEncoding(nn.Module):

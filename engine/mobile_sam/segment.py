@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from engine.mobile_sam.frame import framed_size
-from engine.mobile_sam.prompt_encoder import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT, FILLER, NOT_A_POINT
+from engine.mobile_sam.point_labels import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT, FILLER, NOT_A_POINT
 from engine.types import DecodedObject, ImageEmbedding, MaskCandidate, ObjectPrompt, RgbImage
 
 # Numpy arrays in, numpy arrays out, batch first.

@@ -6,6 +6,7 @@ import json
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -16,6 +17,7 @@ from engine.precision_guard import LEAST_MASK_IOU, MOST_FILL_DIFFERENCE, process
 from engine.runtime import Backend, Runtime, RuntimeOptions, build_runtime
 from engine.types import Device, Precision
 from settings import Settings
+from tests.engine.sources import source_of
 from trials.service import CACHE
 
 
@@ -28,10 +30,9 @@ class Builder:
 
     def __call__(self, precision: Precision) -> tuple[Precision, Runtime]:
         self.built.append(precision)
-        options = RuntimeOptions(
-            "scale", "0", device=Device.CPU, backend=self._backend, precision=precision, threads=1
-        )
-        return precision, build_runtime(torch.nn.Linear(2, 2), (torch.zeros(2, 2),), ((0,),), options)
+        options = RuntimeOptions(device=Device.CPU, backend=self._backend, precision=precision, threads=1)
+        source = source_of(torch.nn.Linear(2, 2), (np.zeros((2, 2), np.float32),), ((0,),), "scale")
+        return precision, build_runtime(source, options)
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from engine.mobile_sam.mask_decoder import MaskDecoderConfig
 from engine.mobile_sam.network import MobileSamDecoder, MobileSamEncoder
 from engine.mobile_sam.tiny_vit import AttentionStage, TinyVitConfig
 from engine.runtime import Backend, Device, Runtime, RuntimeOptions, build_runtime
+from tests.engine.sources import source_of
 
 Arrays = tuple[np.ndarray, ...]
 TOLERANCE = 1e-4
@@ -70,8 +71,8 @@ def both(module: nn.Module, example: Arrays, dynamic: tuple[tuple[int, ...], ...
     """The module in torch and in OpenVINO."""
 
     def build(backend: Backend) -> Runtime:
-        options = RuntimeOptions("network", "0", device=Device.CPU, backend=backend, threads=1)
-        return build_runtime(module, tuple(map(torch.from_numpy, example)), dynamic, options)
+        options = RuntimeOptions(device=Device.CPU, backend=backend, threads=1)
+        return build_runtime(source_of(module, example, dynamic), options)
 
     return build(Backend.TORCH), build(Backend.OPENVINO)
 

@@ -7,6 +7,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from torch import Tensor, nn
 
 from engine.errors import ExecutionError
 from engine.runtime import Backend, Device, Precision, Runtime, RuntimeOptions, build_runtime
+from tests.engine.sources import source_of
 
 BACKENDS = [Backend.TORCH, Backend.OPENVINO]
 
@@ -48,13 +51,18 @@ class Dicing(nn.Module):
         return x + torch.rand_like(x)
 
 
-EXAMPLE = (torch.randn(2, 3, 4), torch.zeros(2, 3, dtype=torch.int64))
+EXAMPLE = (np.random.default_rng(0).random((2, 3, 4), np.float32), np.zeros((2, 3), np.int64))
 DYNAMIC = ((0, 1), (0, 1))
 
 
-def build(module: nn.Module | None = None, **options: object) -> Runtime:
-    defaults = {"name": "mixer", "weights_digest": "0", "device": Device.CPU, "threads": 1}
-    return build_runtime(module or Mixer(), EXAMPLE, DYNAMIC, RuntimeOptions(**(defaults | options)))  # type: ignore[arg-type]
+def build(module: nn.Module | None = None, digest: str = "0", **options: object) -> Runtime:
+    source = source_of(module or Mixer(), EXAMPLE, DYNAMIC, "mixer", digest)
+    return build_runtime(source, RuntimeOptions(**({"device": Device.CPU, "threads": 1} | options)))  # type: ignore[arg-type]
+
+
+def build_alone(module: nn.Module, name: str, **options: object) -> Runtime:
+    source = source_of(module, (np.ones((2, 3), np.float32),), ((0,),), name)
+    return build_runtime(source, RuntimeOptions(device=Device.CPU, **options))  # type: ignore[arg-type]
 
 
 def call(batch: int, points: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -163,8 +171,8 @@ def test_openvino_is_chosen_on_a_cpu() -> None:
 
 
 def test_a_network_that_openvino_cannot_convert_runs_in_torch(caplog: pytest.LogCaptureFixture) -> None:
-    options, level = RuntimeOptions("bessel", "0", device=Device.CPU), logging.getLogger().level
-    runtime = build_runtime(Outlandish(), (torch.ones(2, 3),), ((0,),), options)
+    level = logging.getLogger().level
+    runtime = build_alone(Outlandish(), "bessel")
     assert runtime.backend == "torch"
     x = np.linspace(0, 3, 6, dtype=np.float32).reshape(2, 3)
     np.testing.assert_allclose(runtime(x)[0], torch.special.bessel_j0(torch.tensor(x)).numpy(), atol=1e-6)
@@ -173,15 +181,13 @@ def test_a_network_that_openvino_cannot_convert_runs_in_torch(caplog: pytest.Log
 
 
 def test_openvino_asked_for_by_name_is_not_replaced() -> None:
-    options = RuntimeOptions("bessel", "0", device=Device.CPU, backend=Backend.OPENVINO)
     with pytest.raises(ExecutionError, match="OpenVINO cannot run bessel"):
-        build_runtime(Outlandish(), (torch.ones(2, 3),), ((0,),), options)
+        build_alone(Outlandish(), "bessel", backend=Backend.OPENVINO)
 
 
 def test_a_conversion_that_answers_otherwise_is_refused() -> None:
-    options = RuntimeOptions("dicing", "0", device=Device.CPU, backend=Backend.OPENVINO)
     with pytest.raises(ExecutionError, match="differ from torch's by"):
-        build_runtime(Dicing(), (torch.ones(2, 3),), ((0,),), options)
+        build_alone(Dicing(), "dicing", backend=Backend.OPENVINO)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
@@ -205,7 +211,7 @@ def test_a_network_is_converted_once_and_then_read(tmp_path: Path, caplog: pytes
 def test_other_weights_are_converted_on_their_own(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     build(cache_dir=tmp_path)
-    other = build(Mixer(seed=1), cache_dir=tmp_path, weights_digest="1")
+    other = build(Mixer(seed=1), cache_dir=tmp_path, digest="1")
     assert_same(other(*call(2, 3)), expected(*call(2, 3), seed=1))
     assert conversions(caplog) == 2
 
@@ -214,8 +220,58 @@ def test_a_damaged_conversion_is_made_again(tmp_path: Path, caplog: pytest.LogCa
     build(cache_dir=tmp_path)
     (network,) = tmp_path.glob("converted/*/network.xml")
     network.write_text("<net")
-    assert_same(build(cache_dir=tmp_path)(*call(2, 3)), expected(*call(2, 3)))
+    # With other settings: what has been compiled is still good.
+    assert_same(build(cache_dir=tmp_path, threads=2)(*call(2, 3)), expected(*call(2, 3)))
     assert "is damaged" in caplog.text
+
+
+def test_a_compiled_network_is_kept_and_needs_its_module_no_more(tmp_path: Path) -> None:
+    first = build(cache_dir=tmp_path)
+
+    def load() -> nn.Module:
+        raise AssertionError("the module was built again")
+
+    kept = replace(source_of(Mixer(), EXAMPLE, DYNAMIC, "mixer"), load=load)
+    second = build_runtime(kept, RuntimeOptions(device=Device.CPU, threads=1, cache_dir=tmp_path))
+    for batch, points in [(2, 3), (1, 9)]:
+        for one, other in zip(first(*call(batch, points)), second(*call(batch, points)), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_networks_compiled_for_other_settings_are_kept_apart(tmp_path: Path) -> None:
+    wanted = [Precision.FP32, Precision.BF16, Precision.FP32]
+    precisions = [build(cache_dir=tmp_path, precision=one).precision for one in wanted]
+    assert precisions == wanted
+    assert len(list(tmp_path.glob("converted/*/compiled-*.blob"))) == 2
+
+
+def spoil_cut(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+def spoil_other_release(content: bytes) -> bytes:
+    assert b"ov=20" in content
+    return content.replace(b"ov=20", b"ov=19")
+
+
+def spoil_no_text(content: bytes) -> bytes:
+    return content[:40] + b"\xff" + content[41:]
+
+
+@pytest.mark.parametrize(
+    "spoil", [spoil_cut, spoil_other_release, spoil_no_text, lambda content: b"", lambda content: b"text"]
+)
+def test_a_damaged_compiled_network_is_compiled_again(
+    spoil: Callable[[bytes], bytes], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    build(cache_dir=tmp_path)
+    (compiled,) = tmp_path.glob("converted/*/compiled-*.blob")
+    content = compiled.read_bytes()
+    compiled.write_bytes(spoil(content))
+    assert_same(build(cache_dir=tmp_path)(*call(2, 3)), expected(*call(2, 3)))
+    assert "compiling it again" in caplog.text
+    assert len(compiled.read_bytes()) == len(content)
+    assert [path.name for path in compiled.parent.glob(".unfinished-*")] == []
 
 
 def test_a_folder_that_cannot_be_written_costs_only_the_keeping(

@@ -1,0 +1,98 @@
+"""Converted networks as compiled ones, each compiled once for a machine's kind of processor.
+
+Owns the files beside a conversion in which OpenVINO's compiled networks are kept: a start that finds one
+takes a third of the processor time (docs/performance.md).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any  # OpenVINO's objects come without types
+
+import numpy as np
+
+from engine.conversion import convert, converted_folder, keep_converted, last_line, read_converted
+from engine.errors import ExecutionError
+from engine.network_source import NetworkSource
+from engine.silent_openvino import openvino
+
+log = logging.getLogger(__name__)
+
+
+def open_compiled(source: NetworkSource, properties: Mapping[str, Any], cache_dir: Path | None) -> Any:
+    """The network as an `openvino.CompiledModel` for the CPU: from below `cache_dir`, or made now and kept.
+
+    A folder that cannot be written costs the keeping only.
+
+    Raises:
+        ExecutionError: OpenVINO cannot convert or compile the network, or answers otherwise than torch.
+        CheckpointError: the module cannot be built.
+    """
+    core = openvino.Core()
+    if cache_dir is None:
+        return _compile(core, convert(core, source), properties)
+    folder = converted_folder(source, cache_dir)
+    try:
+        keep_converted(core, source, folder)
+        file = folder / f"compiled-{_key(core, properties)}.blob"
+        kept = _read(core, file, properties, source.name)
+        if kept is not None:
+            return kept
+        compiled = _compile(core, read_converted(core, source, folder), properties)
+    except OSError as error:
+        log.warning("the converted %s cannot be kept: %s", source.name, error)
+        return _compile(core, convert(core, source), properties)
+    _keep(compiled, file, source.name)
+    return compiled
+
+
+def _compile(core: Any, model: Any, properties: Mapping[str, Any]) -> Any:
+    try:
+        return core.compile_model(model, "CPU", dict(properties))
+    except RuntimeError as error:
+        raise ExecutionError(last_line(error)) from error
+
+
+def _read(core: Any, file: Path, properties: Mapping[str, Any], name: str) -> Any:
+    """The compiled network in `file`; None if there is none that OpenVINO takes here."""
+    try:
+        # Mapped, not read: replicas of one machine share the pages. OpenVINO holds on to the array.
+        content = openvino.Tensor(np.memmap(file, np.uint8, "r"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:  # ValueError: it is empty
+        log.warning("the compiled %s cannot be read (%s); compiling it again", name, error)
+        return None
+    try:
+        return core.import_model(content, "CPU", dict(properties))
+    except (RuntimeError, ValueError) as error:  # ValueError: a message of OpenVINO's that is no text
+        log.warning("the compiled %s is damaged (%s); compiling it again", name, last_line(error))
+        return None
+
+
+def _keep(compiled: Any, file: Path, name: str) -> None:
+    try:
+        content = compiled.export_model().getbuffer()
+        with tempfile.TemporaryDirectory(dir=file.parent, prefix=".unfinished-") as folder:
+            unfinished = Path(folder) / file.name
+            with unfinished.open("wb") as opened:
+                opened.write(content)
+                opened.flush()
+                os.fsync(opened.fileno())
+            unfinished.replace(file)
+    except (OSError, RuntimeError) as error:
+        log.warning("the compiled %s cannot be kept: %s", name, last_line(error))
+
+
+def _key(core: Any, properties: Mapping[str, Any]) -> str:
+    """Names what a compiled network depends on beside its conversion: a folder may serve many machines."""
+    parts = [
+        core.get_property("CPU", "FULL_DEVICE_NAME"),
+        *(f"{key}={properties[key]}" for key in properties),
+    ]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
