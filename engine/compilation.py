@@ -1,7 +1,7 @@
 """Converted networks as compiled ones, each compiled once for a machine's kind of processor.
 
-Owns the files beside a conversion in which OpenVINO's compiled networks are kept: a start that finds one
-takes a third of the processor time (docs/performance.md).
+Owns the files beside a conversion in which OpenVINO's compiled networks are kept: reading one takes a third
+of the processor time that compiling takes. Large ones are not kept; figures are in docs/networks.md.
 """
 
 from __future__ import annotations
@@ -16,12 +16,23 @@ from typing import Any  # OpenVINO's objects come without types
 
 import numpy as np
 
-from engine.conversion import convert, converted_folder, keep_converted, last_line, read_converted
+from engine.conversion import (
+    convert,
+    converted_folder,
+    keep_converted,
+    last_line,
+    read_converted,
+    weights_bytes,
+)
 from engine.errors import ExecutionError
 from engine.network_source import NetworkSource
 from engine.silent_openvino import openvino
 
 log = logging.getLogger(__name__)
+
+# Weights of a conversion are mapped, and all replicas of a machine share them; those of a compiled network
+# are each replica's own: for full-size LaMa 200 MB a replica, and as much on disk, for two seconds.
+_LARGEST_KEPT_BYTES = 32 << 20
 
 
 def open_compiled(source: NetworkSource, properties: Mapping[str, Any], cache_dir: Path | None) -> Any:
@@ -39,15 +50,17 @@ def open_compiled(source: NetworkSource, properties: Mapping[str, Any], cache_di
     folder = converted_folder(source, cache_dir)
     try:
         keep_converted(core, source, folder)
+        keeps = weights_bytes(folder) <= _LARGEST_KEPT_BYTES
         file = folder / f"compiled-{_key(core, properties)}.blob"
-        kept = _read(core, file, properties, source.name)
+        kept = _read(core, file, properties, source.name) if keeps else None
         if kept is not None:
             return kept
         compiled = _compile(core, read_converted(core, source, folder), properties)
     except OSError as error:
         log.warning("the converted %s cannot be kept: %s", source.name, error)
         return _compile(core, convert(core, source), properties)
-    _keep(compiled, file, source.name)
+    if keeps:
+        _keep(compiled, file, source.name)
     return compiled
 
 
@@ -61,7 +74,7 @@ def _compile(core: Any, model: Any, properties: Mapping[str, Any]) -> Any:
 def _read(core: Any, file: Path, properties: Mapping[str, Any], name: str) -> Any:
     """The compiled network in `file`; None if there is none that OpenVINO takes here."""
     try:
-        # Mapped, not read: replicas of one machine share the pages. OpenVINO holds on to the array.
+        # Mapped, not read: OpenVINO copies what it keeps.
         content = openvino.Tensor(np.memmap(file, np.uint8, "r"))
     except FileNotFoundError:
         return None

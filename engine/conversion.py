@@ -78,6 +78,15 @@ def read_converted(core: Any, source: NetworkSource, folder: Path) -> Any:
         return core.read_model(folder / _FILE)
 
 
+def weights_bytes(folder: Path) -> int:
+    """Size of the weights of the network in `folder`.
+
+    Raises:
+        OSError: they are not there.
+    """
+    return (folder / _FILE).with_suffix(".bin").stat().st_size
+
+
 def last_line(error: Exception) -> str:
     """The end of an error's text, where OpenVINO says what is the matter."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]

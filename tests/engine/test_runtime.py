@@ -16,6 +16,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from engine import compilation
 from engine.errors import ExecutionError
 from engine.runtime import Backend, Device, Precision, Runtime, RuntimeOptions, build_runtime
 from tests.engine.sources import source_of
@@ -243,6 +244,13 @@ def test_networks_compiled_for_other_settings_are_kept_apart(tmp_path: Path) -> 
     precisions = [build(cache_dir=tmp_path, precision=one).precision for one in wanted]
     assert precisions == wanted
     assert len(list(tmp_path.glob("converted/*/compiled-*.blob"))) == 2
+
+
+def test_a_large_network_is_not_kept_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compilation, "_LARGEST_KEPT_BYTES", 8)
+    build(cache_dir=tmp_path)
+    assert_same(build(cache_dir=tmp_path)(*call(2, 3)), expected(*call(2, 3)))
+    assert not list(tmp_path.glob("converted/*/compiled-*.blob"))
 
 
 def spoil_cut(content: bytes) -> bytes:
