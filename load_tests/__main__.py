@@ -143,6 +143,9 @@ def main(arguments: list[str] | None = None) -> int:
     write_report(recorded, verdicts, folder, command="make load" + (" QUICK=1" if options.quick else ""))
     for verdict in verdicts:
         print(verdict.text)
+    stolen = [one.cpu.get("stolen", 0.0) for one in recorded.taken.samples]
+    mean, most = sum(stolen) / len(stolen), max(stolen)
+    print(f"noted: of this machine's cores the host gave {mean:.2f} to others on average, {most:.2f} at most")
     broken = sum(not verdict.kept for verdict in verdicts)
     say(f"{time.monotonic() - began:.0f} s; report: {folder / 'index.html'}")
     print("all limits kept" if not broken else f"{broken} of {len(verdicts)} limits BROKEN")

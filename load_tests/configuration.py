@@ -52,6 +52,8 @@ DELAYS = {
     "look_back_period_s": 4.0,
     "upscale_delay_s": 3.0,
     "downscale_delay_s": 10.0,
+    # One replica at a time: several that start together on two cores take them from the users who wait.
+    "upscaling_factor": 0.3,
 }
 ONGOING = {"ResultComposer": 48, "MaskRefiner": 8, "JobRunner": 6}  # at least the target
 # Replicas share two cores; what Ray books for each must leave room for all of them.

@@ -15,6 +15,7 @@ import psutil
 
 from trials.processes import MIB, role_of
 
+MACHINE, STOLEN = "machine", "stolen"  # not roles: all processes together, and the host's other guests
 CHILD_OF = {"sandbox": "PhotoIntake"}  # whose work it does
 
 
@@ -58,7 +59,7 @@ class Family:
                     cpu[role] += max(0.0, spent[process.pid] - self._spent[process.pid]) / seconds
                 rss[role] += process.memory_info().rss / MIB
         self._spent = spent
-        cpu["machine"] = self._machine_since(seconds)
+        cpu |= self._machine_since(seconds)
         return Usage(dict(cpu), dict(rss))
 
     def _role(self, process: psutil.Process) -> str | None:
@@ -77,10 +78,12 @@ class Family:
             self._roles[process.pid] = role
         return role
 
-    def _machine_since(self, seconds: float) -> float:
+    def _machine_since(self, seconds: float) -> dict[str, float]:
+        """Cores that all processes took, and those that the host kept from a virtual machine."""
         before, self._machine = self._machine, psutil.cpu_times()
-        busy = sum(self._machine) - self._machine.idle - self._machine.iowait
-        was = sum(before) - before.idle - before.iowait
+        since = {name: value - getattr(before, name) for name, value in self._machine._asdict().items()}
+        stolen = since.get("steal", 0.0)
         # Guests' time is in the users' already.
-        twice = self._machine.guest + self._machine.guest_nice - before.guest - before.guest_nice
-        return float(max(0.0, busy - was - twice) / seconds)
+        others = ("idle", "iowait", "steal", "guest", "guest_nice")
+        busy = sum(value for name, value in since.items() if name not in others)
+        return {STOLEN: max(0.0, stolen) / seconds, MACHINE: max(0.0, busy) / seconds}

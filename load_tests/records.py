@@ -146,8 +146,9 @@ class StageSample:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """The service at one moment. `cpu`: cores by whom, `machine` of all processes together.
+    """The service at one moment.
 
+    `cpu`: cores by whom, `machine` of all processes together, `stolen` by the host of a virtual machine.
     `batches`: by stage of `/metrics`, calls so far and the sum of the batch sizes that they were in.
     `seconds`: by stage, calls so far and the sum of their seconds.
     """

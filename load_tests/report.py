@@ -100,12 +100,13 @@ def _facts(run: Run, command: str) -> str:
     load = np.mean([one.cpu.get("load", 0.0) for one in run.taken.samples])
     service = np.mean([_service_cpu(run, index) for index in range(len(run.taken.samples))])
     others = np.mean([one.cpu.get("machine", 0.0) for one in run.taken.samples]) - sampler - load - service
+    stolen = np.mean([one.cpu.get("stolen", 0.0) for one in run.taken.samples])
     return (
         f"{command}; {datetime.fromtimestamp(run.began, UTC):%Y-%m-%d %H:%M} UTC; {machine['processor']}, "
         f"{machine['cores']} cores, {machine['memory_gib']} GiB, load average {machine['load_before']:.1f} "
         f"when the sampling began; commit {machine.get('commit') or 'unknown'}. Of the machine's cores "
         f"the service took {service:.2f} on average, Locust {load:.2f}, the sampler {sampler:.3f}, "
-        f"all else {others:.2f}."
+        f"all else {others:.2f}; the host gave {stolen:.2f} to others."
     )
 
 

@@ -25,7 +25,7 @@ from typing import Any
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
-from load_tests.processes import Family, Usage
+from load_tests.processes import MACHINE, STOLEN, Family, Usage
 from load_tests.records import Sample, Samples, StageSample, write_samples
 from trials.service import ROOT
 
@@ -94,9 +94,9 @@ class Sampler:
         if self._load:
             cpu["load"] = sum(_all(one.look()) for one in self._load)
         if usage is not None:
-            cpu["machine"] = usage.cpu["machine"]
+            cpu |= {name: usage.cpu[name] for name in (MACHINE, STOLEN)}
             cpu["redis"] = usage.cpu.get("redis", 0.0)
-            apart = {*stages, "machine", "redis"}
+            apart = {*stages, MACHINE, STOLEN, "redis"}
             cpu["ray"] = sum(cores for role, cores in usage.cpu.items() if role not in apart)
         return cpu
 
@@ -132,7 +132,7 @@ def _histograms(labelled: Mapping[str, Mapping[str, float]], name: str) -> dict[
 
 
 def _all(usage: Usage) -> float:
-    return sum(cores for role, cores in usage.cpu.items() if role != "machine")
+    return sum(cores for role, cores in usage.cpu.items() if role not in (MACHINE, STOLEN))
 
 
 def machine() -> dict[str, Any]:
