@@ -30,8 +30,8 @@ class Scaling:
 
 # What waits inside a stage for another one counts, too: a picture to write waits for its fills, seven
 # pictures a job of three objects. So the composer's target is far above what it works on at a time.
-# Batches are short: on a CPU two take as long together as one after the other. Three inpainters are as much as
-# two cores can use beside all others; a fourth made nothing faster and every upload wait for its turn.
+# Batches are short: on a CPU two take as long together as one after the other. Three inpainters are as much
+# as two cores can use beside all others: with four, fewer jobs were done and uploads waited (docs/load.md).
 SCALING = {
     "PhotoIntake": Scaling(most=3, target=1.0),
     "ImageEncoder": Scaling(most=2, target=3.0, user_config={"max_batch_size": 4}),
