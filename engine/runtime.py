@@ -24,8 +24,8 @@ __all__ = ["Backend", "Device", "Precision", "Runtime", "RuntimeOptions", "build
 
 log = logging.getLogger(__name__)
 
-# What Linux has where a driver has found a card: NVIDIA's, Windows' below its Linux, AMD's.
-_GPU_NODES = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/nvidia-caps", "/dev/dxg", "/dev/kfd")
+# What Linux has where a driver has found a card: NVIDIA's (nvmap: its boards), WSL's, AMD's.
+_GPU_NODES = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/nvidia-caps", "/dev/nvmap", "/dev/dxg", "/dev/kfd")
 
 
 class Backend(StrEnum):
