@@ -96,7 +96,7 @@ class CheckpointFile:
         """The weights.
 
         Raises:
-            CheckpointError: the file is damaged or holds another network; see `load_checkpoint`.
+            CheckpointError: it is damaged or of another architecture; the message says what to do.
         """
         from engine.checkpoint_formats import read_tensors  # loads torch
 
@@ -113,37 +113,6 @@ class Checkpoint(CheckpointFile):
 
     tensors: Mapping[str, torch.Tensor]  # by the released checkpoint's names; floating point ones fp32
     metadata: Mapping[str, str]
-
-
-def load_checkpoint(
-    network: NetworkName,
-    *,
-    configured: Path | None,
-    cache_dir: Path,
-    allow_download: bool,
-    progress: bool = False,
-    release: Release | None = None,
-    retry: bool = False,
-    patience: Patience | None = None,
-    bundled_folder: Path = BUNDLED_FOLDER,
-) -> Checkpoint:
-    """Weights of `network`: what is in the file that `find_checkpoint` finds.
-
-    Raises:
-        CheckpointError: the file in question is missing, damaged or of another architecture; the
-            message names the file and what to do.
-    """
-    return find_checkpoint(
-        network,
-        configured=configured,
-        cache_dir=cache_dir,
-        allow_download=allow_download,
-        progress=progress,
-        release=release,
-        retry=retry,
-        patience=patience,
-        bundled_folder=bundled_folder,
-    ).read()
 
 
 def find_checkpoint(
@@ -235,7 +204,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for network in NetworkName:
         release = RELEASES[network]
         try:
-            checkpoint = load_checkpoint(
+            checkpoint = find_checkpoint(
                 network,
                 configured=options[network],
                 cache_dir=options["cache_dir"],
@@ -243,7 +212,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 progress=True,
                 release=Release(release.file_name, options[f"{network}_url"], release.md5),
                 retry=options["retry"],
-            )
+            ).read()
         except CheckpointError as error:
             print(error, file=sys.stderr)
             return 1

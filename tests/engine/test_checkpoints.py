@@ -20,7 +20,7 @@ from engine.checkpoints import (
     NetworkName,
     Origin,
     Release,
-    load_checkpoint,
+    find_checkpoint,
     main,
 )
 from engine.download import Patience
@@ -86,7 +86,7 @@ def load(network: NetworkName, tmp_path: Path, **options: object) -> Checkpoint:
         "patience": QUICK,
         "bundled_folder": tmp_path / "bundled",
     }
-    return load_checkpoint(network, **(defaults | options))  # type: ignore[arg-type]
+    return find_checkpoint(network, **(defaults | options)).read()  # type: ignore[arg-type]
 
 
 def released(path: Path, server: FileServer) -> Release:

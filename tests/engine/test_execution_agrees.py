@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from engine.checkpoints import Checkpoint, NetworkName, load_checkpoint
+from engine.checkpoints import Checkpoint, NetworkName, find_checkpoint
 from engine.lama.network import LamaConfig, LamaNetwork, Output, Prefill
 from engine.mobile_sam.config import MobileSamConfig
 from engine.mobile_sam.mask_decoder import MaskDecoderConfig
@@ -195,7 +195,7 @@ def bundled(tmp_path_factory: pytest.TempPathFactory) -> Callable[[NetworkName],
     folder: Path = tmp_path_factory.mktemp("cache")
 
     def load(network: NetworkName) -> Checkpoint:
-        return load_checkpoint(network, configured=None, cache_dir=folder, allow_download=False)
+        return find_checkpoint(network, configured=None, cache_dir=folder, allow_download=False).read()
 
     return load
 
