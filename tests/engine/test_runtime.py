@@ -16,7 +16,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from engine import compilation
+from engine import compilation, runtime
 from engine.errors import ExecutionError
 from engine.runtime import Backend, Device, Precision, Runtime, RuntimeOptions, build_runtime
 from tests.engine.sources import source_of
@@ -195,6 +195,21 @@ def test_a_conversion_that_answers_otherwise_is_refused() -> None:
 def test_a_gpu_that_is_not_there_is_refused() -> None:
     with pytest.raises(ExecutionError, match="no CUDA device"):
         build(device=Device.CUDA)
+
+
+@pytest.mark.parametrize(("hidden", "may"), [(None, True), ("", False), ("0", True)])
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="devices are files on Linux only")
+def test_torch_is_asked_for_a_gpu_wherever_a_driver_may_have_one(
+    hidden: str | None, may: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if hidden is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
+    node = tmp_path / "nvidiactl"
+    monkeypatch.setattr(runtime, "_GPU_NODES", (str(node),))
+    assert not runtime._may_have_a_gpu()
+    node.touch()
+    assert runtime._may_have_a_gpu() is may
 
 
 def conversions(caplog: pytest.LogCaptureFixture) -> int:
