@@ -21,20 +21,25 @@ Node = Any
 def replace_transforms(model: Any) -> int:
     """Rewrite the 2-D RDFTs and IRDFTs over the last two axes of rank 4 tensors; say how many.
 
-    Both are without normalisation, as the operations are. All transforms of a model are taken to be
-    of one size, that of the first, without cropping or padding: they then share their tables. A
-    model for which this is not so fails when it is run, as its products do not fit; it never
-    answers wrongly. Models that start with an inverse transform are left alone.
+    All transforms of a model are taken to be of one size, that of the first, without cropping or
+    padding: they then share their tables. A model for which this is not so fails when it is run, as
+    its products do not fit; it never answers wrongly. Models that start with an inverse transform
+    are left alone. Where both directions are made unitary (norm "ortho" in torch), the tables are, and
+    the divisions by the root of H x W are dropped: they took as long as the products, and
+    stood between transposes that cancel each other.
     """
     transforms = [node for node in model.get_ordered_ops() if _is_over_last_two_axes(node)]
     if not transforms or transforms[0].get_type_name() != "RDFT":
         return 0
-    products = _Products(transforms[0].input_value(0))
-    for node in transforms:
+    scalings = [_scaling_by_root(node) for node in transforms]
+    unitary = all(scalings)
+    products = _Products(transforms[0].input_value(0), unitary=unitary)
+    ends: list[Node] = scalings if unitary else transforms
+    for node, end in zip(transforms, ends, strict=True):
         turn = products.forward if node.get_type_name() == "RDFT" else products.inverse
         result = turn(node.input_value(0))
         result.set_friendly_name(node.get_friendly_name())
-        node.output(0).replace(result.output(0))
+        end.output(0).replace(result.output(0))
     model.validate_nodes_and_infer_types()
     return len(transforms)
 
@@ -51,10 +56,34 @@ def _is_over_last_two_axes(node: Node) -> bool:
     return spatial == 4 and [axis % spatial for axis in axes.get_data().tolist()] == [2, 3]
 
 
-class _Products:
-    """The tables of one size H x W of pictures and H x F of spectra, F = W / 2 + 1."""
+def _scaling_by_root(transform: Node) -> Node | None:
+    """The one node that takes a transform's answer, if it makes it unitary: RDFT / root, IRDFT * root.
 
-    def __init__(self, picture: Node) -> None:
+    That the root is of the number of pixels follows from its being one of a product of lengths.
+    """
+    takers = list(transform.output(0).get_target_inputs())
+    if len(takers) != 1:
+        return None
+    scaling = takers[0].get_node()
+    if scaling.get_type_name() != ("Divide" if transform.get_type_name() == "RDFT" else "Multiply"):
+        return None
+    root = scaling.input_value(1 - takers[0].get_index()).get_node()
+    if root.get_type_name() != "Sqrt":
+        return None
+    number = root.input_value(0).get_node()
+    while number.get_type_name() == "Convert":
+        number = number.input_value(0).get_node()
+    return scaling if number.get_type_name() == "ReduceProd" else None
+
+
+class _Products:
+    """The tables of one size H x W of pictures and H x F of spectra, F = W / 2 + 1.
+
+    `unitary`: both directions divide by the root of H * W. Else the inverse divides by H * W, as IRDFT does,
+    and RDFT by nothing.
+    """
+
+    def __init__(self, picture: Node, *, unitary: bool) -> None:
         shape = ops.shape_of(picture, "i64")
         height, width = (ops.gather(shape, _whole(axis), _whole(0)) for axis in (2, 3))
         frequencies = ops.add(ops.divide(width, _whole(2)), _whole(1))
@@ -62,12 +91,17 @@ class _Products:
         self._down = _stack(cosine, sine, ops.negative(sine), cosine)
         self._up = _stack(cosine, ops.negative(sine), sine, cosine)
         cosine, sine = _waves(width, frequencies, width)
-        self._right = cosine, ops.negative(sine)
+        pixels = ops.convert(ops.multiply(height, width), "f32")
+        if unitary:
+            pixels = ops.sqrt(pixels)
+            self._right = ops.divide(cosine, pixels), ops.negative(ops.divide(sine, pixels))
+        else:
+            self._right = cosine, ops.negative(sine)
         # Every frequency but the first and, for even widths, the last stands for its mirror image too.
         index = ops.range(_whole(0), frequencies, _whole(1), "i64")
         alone = ops.logical_or(ops.equal(index, _whole(0)), ops.equal(ops.multiply(index, _whole(2)), width))
         share = ops.select(alone, np.float32(1), np.float32(2))
-        share = ops.divide(share, ops.convert(ops.multiply(height, width), "f32"))
+        share = ops.divide(share, pixels)
         self._left = tuple(
             ops.transpose(ops.multiply(table, share), [1, 0]) for table in (cosine, ops.negative(sine))
         )
@@ -84,7 +118,7 @@ class _Products:
         return ops.transpose(ops.reshape(parts, self._paired, True), [0, 1, 3, 4, 2])
 
     def inverse(self, spectrum: Node) -> Node:
-        """[B, C, H, F, 2] -> [B, C, H, W], divided by H * W as IRDFT does."""
+        """[B, C, H, F, 2] -> [B, C, H, W]."""
         parts = ops.reshape(ops.transpose(spectrum, [0, 1, 4, 2, 3]), self._stacked, True)
         turned = ops.split(_product(self._up, parts), _whole(-2), 2).outputs()
         real, imaginary = (_product(part, table) for part, table in zip(turned, self._left, strict=True))

@@ -19,6 +19,7 @@ from enum import StrEnum
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from engine.errors import CheckpointError
 from engine.lama.fourier_convolution import FourierConvolution, FourierResnetBlock, Streams
@@ -202,12 +203,26 @@ class _Generator(nn.Module):
                 nn.BatchNorm2d(widths[level]),
                 nn.ReLU(),
             ]
-        layers += [nn.ReflectionPad2d(3), nn.Conv2d(width, config.output_channels, 7)]
+        layers += [nn.ReflectionPad2d(3), _FewChannels(width, config.output_channels, 7)]
         self.model = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
         answer: Tensor = self.model(x)
         return answer
+
+
+class _FewChannels(nn.Conv2d):
+    """A convolution to very few channels, computed for 2 x 2 pixels at once: H and W come out even.
+
+    Vector units and matrix cores compute 16 channels in the time of 3. Four pixels of 3 are 12 channels of a
+    kernel that is one larger either way and steps by two: the same sums, in a third of the time.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H + K - 1, W + K - 1] -> [B, C', H, W], K being the kernel's size."""
+        corners = [F.pad(self.weight, (dx, 1 - dx, dy, 1 - dy)) for dy in (0, 1) for dx in (0, 1)]
+        bias = None if self.bias is None else self.bias.repeat_interleave(4)
+        return F.pixel_shuffle(F.conv2d(x, torch.stack(corners, 1).flatten(0, 1), bias, stride=2), 2)
 
 
 class _Join(nn.Module):

@@ -23,6 +23,14 @@ class ThereAndBack(nn.Module):
         return torch.fft.irfftn(mixed, s=(height, width), dim=(-2, -1), norm="ortho")
 
 
+class NotUnitary(nn.Module):
+    """The same without the roots: there by nothing, back by H * W."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        spectrum = torch.view_as_complex(torch.relu(torch.view_as_real(torch.fft.rfftn(x, dim=(-2, -1)))))
+        return torch.fft.irfftn(spectrum, s=x.shape[-2:], dim=(-2, -1))
+
+
 class OneAxis(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return torch.view_as_real(torch.fft.rfft(x, dim=-1))
@@ -57,6 +65,21 @@ def test_products_answer_as_the_transforms_at_any_size(rewritten: Any, shape: tu
     torch.manual_seed(0)
     x = torch.randn(shape)
     np.testing.assert_allclose(rewritten([x.numpy()])[0], ThereAndBack()(x).numpy(), atol=3e-6)
+
+
+def test_roots_of_unitary_transforms_are_in_the_tables() -> None:
+    model = convert(ThereAndBack())
+    replace_transforms(model)
+    kinds = [node.get_type_name() for node in model.get_ordered_ops()]
+    assert "ReduceProd" not in kinds  # of which torch takes the root
+    assert kinds.count("Sqrt") == 1
+
+
+def test_transforms_without_roots_answer_as_they_did() -> None:
+    model = convert(NotUnitary())
+    assert replace_transforms(model) == 2
+    x = torch.randn(2, 3, 6, 10)
+    np.testing.assert_allclose(run(model, x), NotUnitary()(x).numpy(), atol=3e-6)
 
 
 def test_a_transform_over_other_axes_is_left_as_it_is() -> None:
