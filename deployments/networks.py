@@ -21,6 +21,7 @@ from deployments.precision import load_in_best_precision
 from engine.checkpoints import Checkpoint, CheckpointFile, NetworkName, find_checkpoint
 from engine.errors import CheckpointError
 from engine.kept_facts import known
+from engine.lama.calibration import calibration_examples
 from engine.lama.fill import Inpainter
 from engine.lama.interface import LamaInterface
 from engine.memory import return_freed_memory
@@ -122,6 +123,7 @@ def load_encoder(settings: Settings) -> LoadedEncoder:
     encoder, run = load_in_best_precision(
         settings,
         f"MobileSAM encoder {file.digest}",
+        (Precision.BF16,),
         build,
         loss,
         1 - LEAST_MASK_IOU,
@@ -167,7 +169,8 @@ def load_inpainter(settings: Settings) -> LoadedInpainter:
     hole = np.zeros((2, 1, 64, 64), np.float32)
     hole[..., 20:40, 24:44] = 1
     example = (np.random.default_rng(0).random((2, 3, 64, 64), np.float32), hole)
-    source = NetworkSource("lama", file.digest, module, _LAMA, example, ((0, 2, 3), (0, 2, 3)))
+    axes = ((0, 2, 3), (0, 2, 3))
+    source = NetworkSource("lama", file.digest, module, _LAMA, example, axes, calibration_examples)
 
     def build(precision: Precision) -> tuple[Inpainter, Runtime]:
         run = build_runtime(source, _options(settings, precision))
@@ -176,6 +179,7 @@ def load_inpainter(settings: Settings) -> LoadedInpainter:
     inpainter, run = load_in_best_precision(
         settings,
         f"LaMa {file.digest}",
+        (Precision.BF16, Precision.INT8),
         build,
         lambda exact, fast: fill_difference(exact, fast, 256),
         MOST_FILL_DIFFERENCE,

@@ -1,8 +1,8 @@
 """The precision that a replica's network is executed in.
 
-Owns the choice that `PRECISION=auto` makes at a replica's start: bf16 where the processor has it and is
-faster with it, and the checkpoint bears it, else fp32. What was found is kept in the cache folder for the
-next start.
+Owns the choice that `PRECISION=auto` makes at a replica's start: bf16 or 8 bits where the processor has them
+and is faster with them, and the checkpoint bears it, else fp32. What was found is kept in the cache folder
+for the next start.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from engine.kept_facts import keep_facts, read_facts
-from engine.precision_guard import processor_name
+from engine.precision_guard import known_to_processor
 from engine.runtime import Runtime, runs_on_gpu
 from engine.types import Precision
 from settings import Settings
@@ -31,57 +31,60 @@ Network = TypeVar("Network")
 def load_in_best_precision(
     settings: Settings,
     network: str,
+    offers: tuple[Precision, ...],
     build: Callable[[Precision], tuple[Network, Runtime]],
     loss: Callable[[Network, Network], float],
     most_loss: float,
     work: Callable[[Network], object],
 ) -> tuple[Network, Runtime]:
-    """The network as `settings.precision` wants it.
+    """The network as `settings.precision` wants it, in fp32 where that is not offered.
 
     Args:
         settings: of the service.
         network: its name and its checkpoint's digest.
+        offers: what it can be built in beside fp32.
         build: makes it in one precision, with its runtime.
-        loss: how far the second (bf16) is from the first (fp32).
-        most_loss: above it the network stays in fp32.
+        loss: how far the second (fast) is from the first (fp32).
+        most_loss: above it a precision is not taken.
         work: one run of a network, to be timed: there are processors that have bf16 and are slower with it.
     """
     if settings.precision is not Precision.AUTO:
-        return build(settings.precision)
+        return build(settings.precision if settings.precision in offers else Precision.FP32)
     if runs_on_gpu(settings.device):
         return build(Precision.FP32)  # bf16 has not been tried on one
-    processor = processor_name()
-    if processor is None:
+    processor, has = known_to_processor()
+    candidates = [one for one in offers if one in has]
+    if not candidates:
         return build(Precision.FP32)
     # A folder may serve many machines: a verdict is of one processor and one release.
-    key = hashlib.sha256(f"{network} {processor}".encode()).hexdigest()[:32]
-    verdict = settings.cache_dir / "precision" / f"{key}.json"
+    about = f"{network} {processor} {' '.join(candidates)}"
+    verdict = settings.cache_dir / "precision" / f"{hashlib.sha256(about.encode()).hexdigest()[:32]}.json"
     known = _known(verdict)
     if known is not None:
         found = build(known)
-        # What was tried is OpenVINO's bf16; torch, which stands in where OpenVINO fails, has its own.
+        # What was tried is OpenVINO's; torch, which stands in where OpenVINO fails, has its own.
         return found if found[1].backend == "openvino" else build(Precision.FP32)
     exact = build(Precision.FP32)
     if exact[1].backend != "openvino":
         return exact
-    fast = build(Precision.BF16)
-    lost, share = loss(exact[0], fast[0]), _share_of_time(exact[0], fast[0], work)
-    chosen = Precision.BF16 if lost <= most_loss and share <= WORTH else Precision.FP32
-    log.info(
-        "%s: bf16 loses %.4f (at most %.4f may be lost) and takes %.2f times the processor time: %s",
-        *(network, lost, most_loss, share, chosen.value),
-    )
+    chosen, best, tried = exact, WORTH, {}
+    for precision in candidates:
+        fast = build(precision)
+        lost, share = loss(exact[0], fast[0]), _share_of_time(exact[0], fast[0], work)
+        tried[precision.value] = {"loss": lost, "share of time": share}
+        log.info(
+            "%s: %s loses %.4f (at most %.4f may be lost) and takes %.2f times the processor time of fp32",
+            *(network, precision.value, lost, most_loss, share),
+        )
+        if lost <= most_loss and share <= best:
+            chosen, best = fast, share
+    taken = chosen[1].precision
+    log.info("%s: %s is taken", network, taken.value)
     keep_facts(
         verdict,
-        {
-            "precision": chosen.value,
-            "network": network,
-            "processor": processor,
-            "loss": lost,
-            "share of time": share,
-        },
+        {"precision": taken.value, "network": network, "processor": processor, "tried": tried},
     )
-    return fast if chosen is Precision.BF16 else exact
+    return chosen
 
 
 def _share_of_time(exact: Network, fast: Network, work: Callable[[Network], object]) -> float:
@@ -98,10 +101,7 @@ def _share_of_time(exact: Network, fast: Network, work: Callable[[Network], obje
 def _known(path: Path) -> Precision | None:
     kept = read_facts(path)
     try:
-        if kept is None:
-            return None
-        float(kept["share of time"])  # older verdicts did not ask
-        known = Precision(kept["precision"])
+        known = None if kept is None else Precision(kept["precision"])
     except (ValueError, KeyError, TypeError):
         return None
     return None if known is Precision.AUTO else known

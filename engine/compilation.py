@@ -16,15 +16,9 @@ from typing import Any  # OpenVINO's objects come without types
 
 import numpy as np
 
-from engine.conversion import (
-    convert,
-    converted_folder,
-    keep_converted,
-    last_line,
-    read_converted,
-    weights_bytes,
-)
+from engine.conversion import convert, convert_to_8_bits, last_line
 from engine.errors import ExecutionError
+from engine.kept_models import kept_conversion, kept_in_8_bits
 from engine.network_source import NetworkSource
 from engine.silent_openvino import openvino
 
@@ -35,7 +29,9 @@ log = logging.getLogger(__name__)
 _LARGEST_KEPT_BYTES = 32 << 20
 
 
-def open_compiled(source: NetworkSource, properties: Mapping[str, Any], cache_dir: Path | None) -> Any:
+def open_compiled(
+    source: NetworkSource, properties: Mapping[str, Any], cache_dir: Path | None, *, in_8_bits: bool
+) -> Any:
     """The network as an `openvino.CompiledModel` for the CPU: from below `cache_dir`, or made now and kept.
 
     A folder that cannot be written costs the keeping only.
@@ -46,22 +42,27 @@ def open_compiled(source: NetworkSource, properties: Mapping[str, Any], cache_di
     """
     core = openvino.Core()
     if cache_dir is None:
-        return _compile(core, convert(core, source), properties)
-    folder = converted_folder(source, cache_dir)
+        return _compile(core, _made(core, source, in_8_bits), properties)
+    kept = (kept_in_8_bits if in_8_bits else kept_conversion)(core, source, cache_dir)
     try:
-        keep_converted(core, source, folder)
-        keeps = weights_bytes(folder) <= _LARGEST_KEPT_BYTES
-        file = folder / f"compiled-{_key(core, properties)}.blob"
-        kept = _read(core, file, properties, source.name) if keeps else None
-        if kept is not None:
-            return kept
-        compiled = _compile(core, read_converted(core, source, folder), properties)
+        kept.keep()
+        keeps = kept.weights_bytes() <= _LARGEST_KEPT_BYTES
+        file = kept.folder / f"compiled-{_key(core, properties)}.blob"
+        opened = _read(core, file, properties, source.name) if keeps else None
+        if opened is not None:
+            return opened
+        compiled = _compile(core, kept.read(core), properties)
     except OSError as error:
         log.warning("the converted %s cannot be kept: %s", source.name, error)
-        return _compile(core, convert(core, source), properties)
+        return _compile(core, _made(core, source, in_8_bits), properties)
     if keeps:
         _keep(compiled, file, source.name)
     return compiled
+
+
+def _made(core: Any, source: NetworkSource, in_8_bits: bool) -> Any:
+    model = convert(core, source)
+    return convert_to_8_bits(core, source, model) if in_8_bits else model
 
 
 def _compile(core: Any, model: Any, properties: Mapping[str, Any]) -> Any:

@@ -1,31 +1,25 @@
-"""Torch modules as OpenVINO models, each converted once on a machine.
+"""Torch modules as OpenVINO models.
 
-Owns tracing, the check that a conversion answers as its module does, and the folder where
-conversions are kept for other processes and later starts. How they are compiled is `compilation.py`, how
-they run is `runtime_openvino.py`. Imports torch only to convert.
+Owns tracing, and the check that a conversion answers as its module does. Where conversions are kept is
+`kept_models.py`, how they are compiled `compilation.py`, how they run `runtime_openvino.py`. Imports torch
+only to convert.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import os
-import shutil
-import tempfile
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from importlib.metadata import version
-from pathlib import Path
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any  # openvino.Model and openvino.Core come without types
 
 import numpy as np
 
 from engine.errors import ExecutionError
-from engine.file_lock import only_process
 from engine.fourier_products import replace_transforms
-from engine.network_source import NetworkSource, digest_of_code
+from engine.network_source import NetworkSource
+from engine.quantization import quantize
 from engine.silent_openvino import openvino
 
 if TYPE_CHECKING:
@@ -33,58 +27,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_FILE = "network.xml"
-_KEEP_UNUSED_S = 7 * 86_400.0
 # A wrong conversion is wrong by far, while some networks make 1e-2 of the last bits of fp32.
 _LARGEST_DIFFERENCE = 0.05
-
-
-def converted_folder(source: NetworkSource, cache_dir: Path) -> Path:
-    """Where below `cache_dir` the conversion of this network is kept, and what is made of it."""
-    return cache_dir / "converted" / f"{source.name}-{_key(source)}"
-
-
-def keep_converted(core: Any, source: NetworkSource, folder: Path) -> None:
-    """See that the network is in `folder`, a `converted_folder`, converting it now if it is not.
-
-    Of several processes one converts and the others wait for it.
-
-    Raises:
-        ExecutionError: OpenVINO cannot express the network, or answers otherwise than torch.
-        OSError: the folder cannot be written.
-    """
-    if not (folder / _FILE).exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with only_process(folder.parent / f"{source.name}.lock", f"converting {source.name}"):
-            if not (folder / _FILE).exists():
-                _save(convert(core, source), folder)
-                _forget_unused(folder, source.name)
-    with suppress(OSError):
-        os.utime(folder)
-
-
-def read_converted(core: Any, source: NetworkSource, folder: Path) -> Any:
-    """The network in `folder` as an `openvino.Model`; a damaged one is converted again.
-
-    Raises:
-        ExecutionError, OSError: see `keep_converted`.
-    """
-    try:
-        return core.read_model(folder / _FILE)
-    except RuntimeError as error:
-        log.warning("the converted %s is damaged (%s); converting it again", source.name, last_line(error))
-        shutil.rmtree(folder)
-        keep_converted(core, source, folder)
-        return core.read_model(folder / _FILE)
-
-
-def weights_bytes(folder: Path) -> int:
-    """Size of the weights of the network in `folder`.
-
-    Raises:
-        OSError: they are not there.
-    """
-    return (folder / _FILE).with_suffix(".bin").stat().st_size
 
 
 def last_line(error: Exception) -> str:
@@ -123,6 +67,23 @@ def convert(core: Any, source: NetworkSource) -> Any:
     if not difference < _LARGEST_DIFFERENCE:
         raise ExecutionError(f"its answers differ from torch's by {difference:.2%}")
     log.info("converted %s for OpenVINO in %.1f s", source.name, time.monotonic() - started)
+    return model
+
+
+def convert_to_8_bits(core: Any, source: NetworkSource, model: Any) -> Any:
+    """`model`, the network's conversion, with its wide convolutions in 8 bits; changed in place.
+
+    Raises:
+        ExecutionError: OpenVINO cannot run the examples, or there are none.
+    """
+    if source.calibration is None:
+        raise ExecutionError(f"there are no examples to choose steps of 8 bits for {source.name} by")
+    started = time.monotonic()
+    try:
+        done = quantize(core, model, source.calibration())
+    except RuntimeError as error:
+        raise ExecutionError(last_line(error)) from error
+    log.info("%d convolutions of %s have 8 bits after %.1f s", done, source.name, time.monotonic() - started)
     return model
 
 
@@ -170,31 +131,3 @@ def _difference(
         for answer, wanted in zip(answers, expected, strict=True)
     ]
     return float(np.max(differences))
-
-
-def _save(model: Any, folder: Path) -> None:
-    """Both files of the network under their final name at once."""
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".unfinished-") as unfinished:
-        inner = Path(unfinished) / "network"
-        inner.mkdir()
-        openvino.save_model(model, inner / _FILE, compress_to_fp16=False)
-        for path in inner.iterdir():
-            with path.open("rb+") as file:
-                os.fsync(file.fileno())
-        inner.rename(folder)
-
-
-def _forget_unused(folder: Path, name: str) -> None:
-    """Remove conversions of this network by other versions that nobody has opened for a week."""
-    for other in folder.parent.glob(f"{name}-*"):
-        if other != folder and time.time() - other.stat().st_mtime > _KEEP_UNUSED_S:
-            shutil.rmtree(other, ignore_errors=True)
-
-
-def _key(source: NetworkSource) -> str:
-    """Names everything that the converted network depends on, our own code included."""
-    parts = [source.weights_digest, openvino.get_version(), version("torch"), repr(source.dynamic_axes)]
-    parts += [f"{array.shape} {array.dtype}" for array in source.example_inputs]
-    here = Path(__file__)
-    parts.append(digest_of_code(source.code, here, here.with_name("fourier_products.py")))
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]

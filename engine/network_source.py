@@ -7,7 +7,7 @@ find their network converted and compiled, and torch would be half of their time
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,8 @@ class NetworkSource:
         code: the folder of the module's source, whose every change makes another network of it.
         example_inputs: one valid call, small where axes are dynamic, no dynamic axis of length 1.
         dynamic_axes: for each input, the axes whose length varies between calls.
+        calibration: makes calls with usual inputs, by which the steps of 8 bits are chosen; its source is in
+            `code`. None where 8 bits are not offered.
     """
 
     name: str
@@ -38,6 +40,7 @@ class NetworkSource:
     code: Path
     example_inputs: tuple[NDArray[Any], ...]
     dynamic_axes: tuple[tuple[int, ...], ...]
+    calibration: Callable[[], Sequence[tuple[NDArray[Any], ...]]] | None = None
 
     def __post_init__(self) -> None:
         if len(self.example_inputs) != len(self.dynamic_axes):

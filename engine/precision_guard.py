@@ -1,7 +1,7 @@
-"""Whether a network answers in bf16 as it does in fp32, tried on a picture made here.
+"""Whether a network answers in bf16 or in 8 bits as it does in fp32, tried on pictures drawn here.
 
-Owns the picture, the two comparisons and their bounds, and whether this processor has bf16 at all. Who
-loads networks asks; see `deployments/precision.py`.
+Owns the pictures, the two comparisons and their bounds, and what this processor has at all. Who loads
+networks asks; see `deployments/precision.py`.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.lama.calibration import draw_tasks
 from engine.lama.fill import Inpainter
 from engine.mobile_sam.segment import PictureEncoder, PromptDecoder, upscale_logits
-from engine.types import FillTask, ImageEmbedding, ObjectPrompt, PixelBox, RgbImage
+from engine.types import FillTask, ImageEmbedding, ObjectPrompt, PixelBox, Precision, RgbImage
 
-# Mean IoU of masks from embeddings in bf16 with those from embeddings in fp32, and mean difference of
-# fills, grey levels of 255: what may be lost for the speed.
+# Mean IoU of masks from embeddings of the fast encoder with those from embeddings in fp32, and mean
+# difference of fills, grey levels of 255: what may be lost for the speed.
 LEAST_MASK_IOU = 0.99
 MOST_FILL_DIFFERENCE = 1.0
 
@@ -32,18 +33,19 @@ COLOURS = (
 )
 
 
-def processor_name() -> str | None:
-    """The processor's name if it multiplies bf16 by itself and OpenVINO can use that, else None."""
+def known_to_processor() -> tuple[str, frozenset[Precision]]:
+    """The processor's name, and what it multiplies by itself beside fp32 where OpenVINO can use that."""
     try:
         # Not at the top: it takes 0.4 s, and a process on a GPU has no use for it.
         from engine.silent_openvino import openvino
 
         core = openvino.Core()
-        if "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-            return None
-        return f"{core.get_property('CPU', 'FULL_DEVICE_NAME')}, OpenVINO {openvino.__version__}"
+        capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        name = f"{core.get_property('CPU', 'FULL_DEVICE_NAME')}, OpenVINO {openvino.__version__}"
     except (ImportError, RuntimeError):
-        return None
+        return "", frozenset()
+    fast = (Precision.BF16, Precision.INT8)
+    return name, frozenset(one for one in fast if one.value.upper() in capabilities)
 
 
 def probe_picture() -> RgbImage:
@@ -87,15 +89,18 @@ def fill_difference(
     fast: Inpainter,
     size: int,
 ) -> float:
-    """Mean difference of two inpainters' fills of three holes, grey levels of 255.
+    """Mean difference of two inpainters' fills, grey levels of 255, in three pictures.
 
-    `size`: of the square that is filled, pixels.
+    `size`: of the squares that are filled, pixels.
     """
-    task = probe_task(size)
-    one, other = (
-        np.asarray(inpainter.fill([task])[0].pixels, np.float32)[task.hole] for inpainter in (exact, fast)
-    )
-    return float(np.abs(one - other).mean())
+    differences = []
+    # Other pictures than those by which the steps of 8 bits were chosen.
+    for task in [probe_task(size), *draw_tasks(2, size, first=100)]:
+        one, other = (
+            np.asarray(inpainter.fill([task])[0].pixels, np.float32)[task.hole] for inpainter in (exact, fast)
+        )
+        differences.append(np.abs(one - other).mean())
+    return float(np.mean(differences))
 
 
 def probe_task(size: int) -> FillTask:

@@ -41,8 +41,8 @@ class RuntimeOptions:
     """How to execute a network.
 
     Converted and compiled networks are kept in `cache_dir` for the next start; None keeps nothing.
-    `threads` is per network on a CPU, 0 = all cores. `precision` is FP32 or BF16: what AUTO is, is for
-    the caller to try.
+    `threads` is per network on a CPU, 0 = all cores. `precision` is not AUTO: what that is, is for the
+    caller to try. INT8 is OpenVINO's; torch computes in FP32 instead.
     """
 
     cache_dir: Path | None = None
@@ -65,7 +65,7 @@ class Runtime(Protocol):
 
     @property
     def precision(self) -> Precision:
-        """FP32 or BF16."""
+        """FP32, BF16 or INT8."""
 
     def __call__(self, *inputs: NDArray[Any]) -> tuple[NDArray[Any], ...]:
         """The network's outputs for its inputs, in the module's order, types and shapes.
@@ -102,7 +102,8 @@ def build_runtime(source: NetworkSource, options: RuntimeOptions) -> Runtime:
 
     module = source.load().eval().requires_grad_(False)
     device = "cuda" if on_gpu else "cpu"
-    return TorchRuntime(module, device, precision=options.precision, threads=options.threads)
+    precision = Precision.FP32 if options.precision is Precision.INT8 else options.precision
+    return TorchRuntime(module, device, precision=precision, threads=options.threads)
 
 
 def runs_on_gpu(device: Device) -> bool:

@@ -28,12 +28,14 @@ class Device(StrEnum):
 class Precision(StrEnum):
     """Of the arithmetic inside a network; what goes in and comes out is fp32 either way.
 
-    AUTO is for settings: bf16 where it is fast and loses nothing that one sees, see `precision_guard.py`.
+    INT8 has bytes in the wide convolutions and fp32 elsewhere. AUTO is for settings: the fastest that
+    loses nothing that one sees, see `precision_guard.py`.
     """
 
     AUTO = "auto"
     FP32 = "fp32"
     BF16 = "bf16"
+    INT8 = "int8"
 
 
 @dataclass(frozen=True, slots=True)

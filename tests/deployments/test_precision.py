@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import torch
 from deployments import precision as choice
 from deployments.networks import load_decoder, load_encoder, load_inpainter
 from deployments.precision import WORTH, load_in_best_precision
-from engine.precision_guard import LEAST_MASK_IOU, MOST_FILL_DIFFERENCE, processor_name
+from engine.precision_guard import LEAST_MASK_IOU, MOST_FILL_DIFFERENCE, known_to_processor
 from engine.runtime import Backend, Runtime, RuntimeOptions, build_runtime
 from engine.types import Device, Precision
 from settings import Settings
@@ -31,34 +32,45 @@ class Builder:
     def __call__(self, precision: Precision) -> tuple[Precision, Runtime]:
         self.built.append(precision)
         options = RuntimeOptions(device=Device.CPU, backend=self._backend, precision=precision, threads=1)
-        source = source_of(torch.nn.Linear(2, 2), (np.zeros((2, 2), np.float32),), ((0,),), "scale")
-        return precision, build_runtime(source, options)
+        example = (np.zeros((2, 2), np.float32),)
+        source = source_of(torch.nn.Linear(2, 2), example, ((0,),), "scale")
+        return precision, build_runtime(replace(source, calibration=lambda: [example]), options)
+
+
+def say_processor_knows(monkeypatch: pytest.MonkeyPatch, *precisions: Precision) -> None:
+    # The choice is tried on machines without bf16, too; OpenVINO then computes in fp32 whatever is asked.
+    monkeypatch.setattr(choice, "known_to_processor", lambda: ("a processor", frozenset(precisions)))
 
 
 @pytest.fixture
 def with_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
-    # The choice is tried on machines without bf16, too; OpenVINO then computes in fp32 whatever is asked.
-    monkeypatch.setattr(choice, "processor_name", lambda: "a processor with bf16")
+    say_processor_knows(monkeypatch, Precision.BF16)
 
 
-FASTER = {Precision.FP32: 0.02, Precision.BF16: 0.01}  # seconds of one run
-SLOWER = {Precision.FP32: 0.02, Precision.BF16: 0.03}
+FASTER = {Precision.FP32: 0.02, Precision.BF16: 0.01, Precision.INT8: 0.005}  # seconds of one run
+SLOWER = {Precision.FP32: 0.02, Precision.BF16: 0.03, Precision.INT8: 0.03}
+NONE = dict.fromkeys(FASTER, 0.0)
 
 
 def choose(
     folder: Path,
     build: Builder,
-    loss: float,
+    loss: float | dict[Precision, float],
     wanted: Precision = Precision.AUTO,
     seconds: dict[Precision, float] = FASTER,
+    offers: tuple[Precision, ...] = (Precision.BF16,),
 ) -> Precision:
     def work(network: Precision) -> None:
         ends = time.process_time() + seconds[network]
         while time.process_time() < ends:
             pass
 
+    def lost(exact: Precision, fast: Precision) -> float:
+        assert exact is Precision.FP32
+        return loss[fast] if isinstance(loss, dict) else loss
+
     settings = Settings(cache_dir=folder, precision=wanted)
-    chosen, run = load_in_best_precision(settings, "scale 0", build, lambda *_: loss, 0.01, work)
+    chosen, run = load_in_best_precision(settings, "scale 0", offers, build, lost, 0.01, work)
     assert run.precision is chosen
     return chosen
 
@@ -68,6 +80,39 @@ def test_a_precision_that_is_named_is_taken_untried(wanted: Precision, tmp_path:
     build = Builder()
     assert choose(tmp_path, build, 1.0, wanted) is wanted
     assert build.built == [wanted]
+
+
+def test_a_precision_that_a_network_does_not_offer_leaves_it_in_fp32(tmp_path: Path) -> None:
+    assert choose(tmp_path, Builder(), 0.0, Precision.INT8) is Precision.FP32
+
+
+BOTH = (Precision.BF16, Precision.INT8)
+
+
+@pytest.mark.parametrize(
+    ("has", "loss", "seconds", "expected"),
+    [
+        (BOTH, NONE, FASTER, Precision.INT8),
+        (BOTH, {**NONE, Precision.INT8: 0.011}, FASTER, Precision.BF16),
+        (BOTH, NONE, {**FASTER, Precision.BF16: 0.002}, Precision.BF16),
+        (BOTH, NONE, SLOWER, Precision.FP32),
+        ((Precision.INT8,), NONE, FASTER, Precision.INT8),
+        ((Precision.BF16,), NONE, FASTER, Precision.BF16),
+    ],
+)
+def test_auto_takes_the_fastest_of_those_that_lose_little_and_remembers(
+    has: tuple[Precision, ...],
+    loss: dict[Precision, float],
+    seconds: dict[Precision, float],
+    expected: Precision,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    say_processor_knows(monkeypatch, *has)
+    again = Builder()
+    assert choose(tmp_path, Builder(), loss, seconds=seconds, offers=BOTH) is expected
+    assert choose(tmp_path, again, {}, seconds={}, offers=BOTH) is expected
+    assert again.built == [expected]
 
 
 @pytest.mark.usefixtures("with_bf16")
@@ -94,7 +139,7 @@ def test_a_loss_that_is_no_number_is_too_much(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("with_bf16")
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"precision": "bf16"}', '{"precision": "fp8", "share of time": 1}']
+    "text", ["", "[]", "{}", '{"precision": ["bf16"]}', '{"precision": "auto"}', '{"precision": "fp8"}']
 )
 def test_a_damaged_verdict_is_made_again(text: str, tmp_path: Path) -> None:
     choose(tmp_path, Builder(), 0.0)
@@ -128,25 +173,34 @@ def test_what_a_processor_bears_is_not_taken_for_a_gpus(
 
 
 def test_a_processor_without_bf16_stays_in_fp32(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(choice, "processor_name", lambda: None)
+    say_processor_knows(monkeypatch)
     build = Builder()
     assert choose(tmp_path, build, 0.0) is Precision.FP32
     assert build.built == [Precision.FP32]
 
 
-def test_the_bundled_networks_bear_bf16_and_run_in_it_where_it_is_faster(tmp_path: Path) -> None:
-    if processor_name() is None:
-        pytest.skip("this processor has no bf16; the test runs where it has")
+def test_the_bundled_networks_bear_what_they_are_offered_and_run_in_what_is_faster(tmp_path: Path) -> None:
+    _, has = known_to_processor()
+    if not has:
+        pytest.skip("this processor has neither bf16 nor 8 bits; the test runs where it has one")
     converted = CACHE / "converted"  # shared with the service of the tests, so that it is done once
     converted.mkdir(parents=True, exist_ok=True)
     (tmp_path / "converted").symlink_to(converted)
     settings = Settings(cache_dir=tmp_path, checkpoint_download=False, device=Device.CPU)
-    chosen = {load(settings).description["precision"] for load in (load_encoder, load_inpainter)}
-    verdicts = [json.loads(path.read_text()) for path in (tmp_path / "precision").iterdir()]
+    loaded = {
+        "MobileSAM": load_encoder(settings).description["precision"],
+        "LaMa": load_inpainter(settings).description["precision"],
+    }
+    offers = {"MobileSAM": {"bf16"}, "LaMa": {"bf16", "int8"}}
     bounds = {"MobileSAM": 1 - LEAST_MASK_IOU, "LaMa": MOST_FILL_DIFFERENCE}
-    assert len(verdicts) == 2
-    for verdict in verdicts:
-        assert verdict["loss"] <= bounds[verdict["network"].split()[0]]
-        assert verdict["precision"] == ("bf16" if verdict["share of time"] <= WORTH else "fp32")
-    assert chosen == {verdict["precision"] for verdict in verdicts}
+    for path in (tmp_path / "precision").iterdir():
+        verdict = json.loads(path.read_text())
+        name = verdict["network"].split()[0]
+        tried = verdict["tried"]
+        assert set(tried) == offers[name] & {one.value for one in has}
+        assert all(one["loss"] <= bounds[name] for one in tried.values())
+        fastest = min(tried, key=lambda one: tried[one]["share of time"])
+        worth = tried[fastest]["share of time"] <= WORTH
+        assert loaded.pop(name) == verdict["precision"] == (fastest if worth else "fp32")
+    assert not loaded or not has & {Precision.BF16}
     assert load_decoder(settings).description["precision"] == "fp32"

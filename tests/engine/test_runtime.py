@@ -254,6 +254,15 @@ def test_a_compiled_network_is_kept_and_needs_its_module_no_more(tmp_path: Path)
             np.testing.assert_array_equal(one, other)
 
 
+def test_a_network_without_examples_is_not_put_into_8_bits() -> None:
+    with pytest.raises(ExecutionError, match="no examples"):
+        build(backend=Backend.OPENVINO, precision=Precision.INT8)
+
+
+def test_torch_has_no_8_bits_and_says_so() -> None:
+    assert build(backend=Backend.TORCH, precision=Precision.INT8).precision is Precision.FP32
+
+
 def test_networks_compiled_for_other_settings_are_kept_apart(tmp_path: Path) -> None:
     wanted = [Precision.FP32, Precision.BF16, Precision.FP32]
     precisions = [build(cache_dir=tmp_path, precision=one).precision for one in wanted]
