@@ -75,7 +75,7 @@ class Ingress:
         self._refiner = refiner
         self._previews = Places(PREVIEWS_AT_ONCE, "previews")
         self._intake_full_until = 0.0
-        self._ahead = EncodingAhead(lambda picture: encoder.encode_ahead.remote(picture))
+        self._ahead = EncodingAhead(self._prepare)
         self._networked = {"mobile_sam": ("ImageEncoder", encoder), "lama": ("LamaInpainter", inpainter)}
         self._seen: NetworksSeen | None = None
         self._seen_at = 0.0
@@ -114,6 +114,10 @@ class Ingress:
     def encode_ahead(self, picture: PictureRef) -> None:
         """See `Backend`."""
         self._ahead.want(picture)
+
+    async def _prepare(self, picture: PictureRef) -> None:
+        await self._encoder.encode_ahead.remote(picture)
+        await self._refiner.read_ahead.remote(picture)
 
     async def preview(self, picture: PictureRef, prompt: ObjectPrompt) -> Outline:
         """See `Backend`."""

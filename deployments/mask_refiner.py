@@ -44,6 +44,14 @@ class MaskRefiner:
         self._pictures = PictureReader(self._files)
         self._encoder, self._decoder = encoder, decoder
 
+    async def read_ahead(self, picture: PictureRef) -> None:
+        """Have a picture's pixels here when its first mask comes: reading takes half of refining one object.
+
+        Raises:
+            FileMissing: the job was deleted meanwhile.
+        """
+        await asyncio.to_thread(self._pictures.read, picture)
+
     async def refine(self, picture: PictureRef, decoded: Decoded, request: RefineRequest) -> Refined:
         """All objects of a job, and which crops to inpaint for them.
 
