@@ -93,15 +93,17 @@ class MaskRefiner:
         timing = StageTiming.since("refine", started)
         return Refined(tuple(objects), reports, plan, (*decoded.timings, timing))
 
-    async def outline(self, picture: PictureRef, decoded: Decoded, prompt: ObjectPrompt) -> Outline:
-        """The mask that `refine` would use for one prompt, as outlines and as a PNG.
+    async def outline(
+        self, picture: PictureRef, decoded: Decoded, prompt: ObjectPrompt, as_png: bool
+    ) -> Outline:
+        """The mask that `refine` would use for one prompt, as outlines and, if asked for, as a PNG.
 
         Raises:
             MaskTooSmallError: there is no object at the prompt.
             FileMissing: the job was deleted meanwhile.
         """
         closer = await self._closer(picture, decoded, [prompt])
-        return await asyncio.to_thread(self._outline, picture, closer, prompt)
+        return await asyncio.to_thread(self._outline, picture, closer, prompt, as_png)
 
     async def _closer(self, picture: PictureRef, first: Decoded, prompts: Sequence[ObjectPrompt]) -> Decoded:
         """The same objects, each decoded anew in the part of the picture around it; all at once."""
@@ -137,15 +139,13 @@ class MaskRefiner:
         answer: Decoded = await self._decoder.decode.remote(encoded, (prompt_in(part, prompt),))
         return answer
 
-    def _outline(self, picture: PictureRef, decoded: Decoded, prompt: ObjectPrompt) -> Outline:
+    def _outline(self, picture: PictureRef, decoded: Decoded, prompt: ObjectPrompt, as_png: bool) -> Outline:
         image = self._pictures.read(picture)
         (proposal,) = decoded.objects
         chosen = refine_object(proposal, prompt, image, decoded.image_size, RefineOptions(), 0)
         candidates = candidate_fields(proposal, prompt, chosen, image, decoded.image_size)
-        return Outline(
-            {**outline_fields(chosen, image), "candidates": candidates},
-            encode_png(whole_mask(chosen.mask, image.width, image.height)),
-        )
+        png = encode_png(whole_mask(chosen.mask, image.width, image.height)) if as_png else b""
+        return Outline({**outline_fields(chosen, image), "candidates": candidates}, png)
 
     async def check_health(self) -> None:
         """Answered on the loop that serves requests, so that a blocked replica is replaced."""

@@ -120,7 +120,7 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """Answer of the refiner to a preview."""
+    """Answer of the refiner to a preview; `mask_png` is empty unless it was asked for."""
 
     fields: Mapping[str, object]
     mask_png: bytes

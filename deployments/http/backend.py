@@ -87,8 +87,8 @@ class Backend(Protocol):
     def encode_ahead(self, picture: PictureRef) -> None:
         """Have the picture's embedding computed in the background; failures are logged only."""
 
-    async def preview(self, picture: PictureRef, prompt: ObjectPrompt) -> Outline:
-        """The mask for one prompt, now.
+    async def preview(self, picture: PictureRef, prompt: ObjectPrompt, *, as_png: bool) -> Outline:
+        """The mask for one prompt, now; as a PNG too if that is asked for.
 
         Raises:
             MaskTooSmallError: there is no object at the prompt.

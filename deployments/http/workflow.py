@@ -127,7 +127,8 @@ def add_workflow(app: FastAPI, backend: Backend) -> None:
         prompt = to_prompt(
             body, width=job.picture.width, height=job.picture.height, normalized=body.normalized
         )
-        outline = await backend.preview(PictureRef.of(job), prompt)
-        if "image/png" in request.headers.get("accept", ""):
+        as_png = "image/png" in request.headers.get("accept", "")
+        outline = await backend.preview(PictureRef.of(job), prompt, as_png=as_png)
+        if as_png:
             return Response(outline.mask_png, media_type="image/png", headers={"Vary": "Accept"})
         return JSONResponse(dict(outline.fields), headers={"Vary": "Accept"})

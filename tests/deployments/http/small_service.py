@@ -62,14 +62,14 @@ class SmallService:
     def encode_ahead(self, picture: PictureRef) -> None:
         self.encoded.append(picture)
 
-    async def preview(self, picture: PictureRef, prompt: ObjectPrompt) -> Outline:
+    async def preview(self, picture: PictureRef, prompt: ObjectPrompt, *, as_png: bool) -> Outline:
         x, y = (int(value) - 50 for value in prompt.points[0])
         ring = [[x, y], [x + 100, y], [x + 100, y + 100], [x, y + 100]]
         fields = {"score": 0.9, "area": 10_201, "bbox": [x, y, x + 101, y + 101], "polygons": [ring]}
         box = PixelBox(x, y, x + 101, y + 101).clip(picture.width, picture.height)
         square = MaskRegion(box, np.ones((box.height, box.width), np.bool_))
         fields["rle"] = coco_rle(square, picture.width, picture.height).as_dict()
-        return Outline({**fields, "candidates": []}, png(np.zeros((8, 8), np.uint8)))
+        return Outline({**fields, "candidates": []}, png(np.zeros((8, 8), np.uint8)) if as_png else b"")
 
     async def networks(self) -> NetworksSeen:
         return self.seen
