@@ -16,6 +16,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
+def is_traced() -> bool:
+    """Whether the network is being exported, to OpenVINO, whose order of operations is its own anyway."""
+    return bool(torch.jit.is_tracing())  # type: ignore[attr-defined, no-untyped-call]
+
+
 def attend(query: Tensor, key: Tensor, value: Tensor, allowed: Tensor | None = None) -> Tensor:
     """Mix values by the likeness of queries and keys.
 

@@ -9,13 +9,14 @@ Source: Segment Anything (Kirillov et al. 2023, Apache-2.0).
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from engine.mobile_sam.attention import attend
+from engine.mobile_sam.attention import attend, is_traced
 from engine.mobile_sam.tiny_vit import LayerNorm2d
 
 
@@ -62,6 +63,62 @@ class Attention(nn.Module):
         return out
 
 
+class TokensOnCells(Attention):
+    """Few queries, the tokens, on thousands of keys, the cells.
+
+    While it is traced, for OpenVINO, the projections of the cells are multiplied into the tokens' side:
+    q (W x) is (q W) x. Cells are then neither projected nor split into heads. In real numbers nothing
+    changes; in floating point the order of the sums does, so eager execution keeps the reference's.
+    """
+
+    def forward(self, query: Tensor, key: Tensor, value: Tensor, allowed: Tensor | None = None) -> Tensor:
+        """As `Attention`; no key may be hidden while it is traced."""
+        if not is_traced() or allowed is not None:
+            return super().forward(query, key, value, allowed)
+        return self.reordered(query, key, value)
+
+    def reordered(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """[B, Q, dim], [B, K, dim] twice -> [B, Q, dim]."""
+        batch, count, dim = query.shape
+        asked = split_heads(self.q_proj(query), self.heads)  # [B, heads, Q, D]
+        # The keys' bias adds the same to all keys of a query, which the softmax does not see.
+        asked = asked @ (_by_head(self.k_proj.weight, self.heads) / math.sqrt(asked.shape[-1]))
+        likeness = asked.flatten(1, 2) @ key.transpose(1, 2)  # [B, heads * Q, K]
+        mixed = (torch.softmax(likeness, dim=-1) @ value).reshape(batch, self.heads, count, dim)
+        mixed = mixed @ _by_head(self.v_proj.weight, self.heads).transpose(1, 2)
+        out: Tensor = self.out_proj(mixed.transpose(1, 2).flatten(2) + self.v_proj.bias)
+        return out
+
+
+class CellsOnTokens(Attention):
+    """Thousands of queries, the cells, on few keys, the tokens; traced as `TokensOnCells` is."""
+
+    def forward(self, query: Tensor, key: Tensor, value: Tensor, allowed: Tensor | None = None) -> Tensor:
+        """As `Attention`; some keys must be hidden or not while it is traced."""
+        if not is_traced() or allowed is None:
+            return super().forward(query, key, value, allowed)
+        return self.reordered(query, key, value, allowed)
+
+    def reordered(self, query: Tensor, key: Tensor, value: Tensor, allowed: Tensor) -> Tensor:
+        """[B, Q, dim], [B, K, dim] twice, bool [B, 1, 1, K] -> [B, Q, dim]."""
+        offered = split_heads(self.k_proj(key), self.heads)  # [B, heads, K, D]
+        batch, heads, count, inner = offered.shape
+        offered = offered / math.sqrt(inner)
+        bias = (offered @ self.q_proj.bias.reshape(heads, inner, 1)).flatten(1)  # [B, heads * K]
+        offered = (offered @ _by_head(self.q_proj.weight, heads)).flatten(1, 2)  # [B, heads * K, dim]
+        likeness = query @ offered.transpose(1, 2) + bias[:, None]
+        likeness = likeness.reshape(batch, -1, heads, count).masked_fill(~allowed, -math.inf)
+        outward = self.out_proj.weight.reshape(-1, heads, inner).permute(1, 2, 0)  # [heads, D, dim]
+        given = (split_heads(self.v_proj(value), heads) @ outward).flatten(1, 2)
+        out: Tensor = torch.softmax(likeness, dim=-1).flatten(2) @ given + self.out_proj.bias
+        return out
+
+
+def _by_head(weight: Tensor, heads: int) -> Tensor:
+    """[heads * D, dim] -> [heads, D, dim]."""
+    return weight.reshape(heads, -1, weight.shape[1])
+
+
 class TokenPerceptron(nn.Module):
     """Two layers with ReLU between."""
 
@@ -83,8 +140,8 @@ class TwoWayLayer(nn.Module):
         super().__init__()
         self.first = first
         self.self_attn = Attention(config.dim, config.dim, config.heads)
-        self.cross_attn_token_to_image = Attention(config.dim, config.cross_dim, config.heads)
-        self.cross_attn_image_to_token = Attention(config.dim, config.cross_dim, config.heads)
+        self.cross_attn_token_to_image = TokensOnCells(config.dim, config.cross_dim, config.heads)
+        self.cross_attn_image_to_token = CellsOnTokens(config.dim, config.cross_dim, config.heads)
         self.mlp = TokenPerceptron(config.dim, config.hidden)
         self.norm1 = nn.LayerNorm(config.dim)
         self.norm2 = nn.LayerNorm(config.dim)
@@ -115,7 +172,7 @@ class TwoWayTransformer(nn.Module):
     def __init__(self, config: MaskDecoderConfig) -> None:
         super().__init__()
         self.layers = nn.ModuleList(TwoWayLayer(config, index == 0) for index in range(config.depth))
-        self.final_attn_token_to_image = Attention(config.dim, config.cross_dim, config.heads)
+        self.final_attn_token_to_image = TokensOnCells(config.dim, config.cross_dim, config.heads)
         self.norm_final_attn = nn.LayerNorm(config.dim)
 
     def forward(
@@ -191,9 +248,18 @@ class MaskDecoder(nn.Module):
         tokens, flat = self.transformer(
             tokens, cells.flatten(2).transpose(1, 2), places, seen[:, None, None, :]
         )
-        upscaled = self.output_upscaling(flat.transpose(1, 2).unflatten(2, (grid, grid)))
+        # Traced, pictures stay channels last from here on, as convolutions execute them: copies are spared.
+        traced = is_traced()
+        cells = flat.transpose(1, 2).unflatten(2, (grid, grid))
+        if traced:
+            cells = flat.unflatten(1, (grid, grid)).permute(0, 3, 1, 2)
+        upscaled = self.output_upscaling(cells)
         filters = torch.stack(
             [head(tokens[:, 1 + index]) for index, head in enumerate(self.output_hypernetworks_mlps)], dim=1
         )
-        logits = (filters @ upscaled.flatten(2)).unflatten(2, (4 * grid, 4 * grid))
+        if traced:
+            products = (upscaled.permute(0, 2, 3, 1).flatten(1, 2) @ filters.transpose(1, 2)).transpose(1, 2)
+        else:
+            products = filters @ upscaled.flatten(2)
+        logits = products.unflatten(2, (4 * grid, 4 * grid))
         return logits, self.iou_prediction_head(tokens[:, 0])
