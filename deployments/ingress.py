@@ -126,7 +126,7 @@ class Ingress:
         used: list[Any] = []
 
         def ask() -> Awaitable[Any]:
-            if used:  # it is asked again because a replica died, perhaps with what it had answered
+            if used:  # it is asked again because something was lost, perhaps what is kept
                 self._embeddings.forget(picture.digest)
             encoded = self._embeddings.get(picture.digest, lambda: self._encoder.encode.remote(picture))
             used.append(encoded)
@@ -134,15 +134,9 @@ class Ingress:
             return self._refiner.outline.remote(picture, decoded, prompt, as_png)
 
         with self._previews.take():
-            try:
-                outline = await _answer(ask)
-            except StageUnavailableError as error:
-                # Lost with its machine, perhaps; who has waited in vain shall not wait twice.
-                if isinstance(error.__cause__, TimeoutError) or not self._embeddings.forget(picture.digest):
-                    raise
-                outline = await _answer(ask)
-            self._embeddings.keep(picture.digest, used[-1])
-            return outline
+            outline: Outline = await _answer(ask)
+        self._embeddings.keep(picture.digest, used[-1])
+        return outline
 
     async def networks(self) -> NetworksSeen:
         """See `Backend`."""

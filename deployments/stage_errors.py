@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ray.exceptions import RayActorError, RayError, RayTaskError, TaskCancelledError
+from ray.exceptions import ObjectLostError, RayActorError, RayError, RayTaskError, TaskCancelledError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RayServeException
 
 from engine.errors import EngineError, GpuOutOfMemoryError
@@ -40,10 +40,10 @@ def unwrap(error: BaseException) -> BaseException:
 
 
 def replica_died(error: BaseException) -> bool:
-    """Whether a replica went away under the call, so that a call that may be repeated should be."""
+    """Whether a replica went away under the call, or an answer was lost: what may be repeated should be."""
     cause: BaseException | None = unwrap(error)
     while cause is not None:  # a stage that waited for the dead one's result reports it as its own
-        if isinstance(cause, RayActorError):
+        if isinstance(cause, (RayActorError, ObjectLostError)):
             return True
         cause = cause.__cause__
     return False

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pickle
 
 import pytest
-from ray.exceptions import ActorDiedError, RayTaskError
+from ray.exceptions import ActorDiedError, ObjectLostError, RayTaskError
 
-from deployments.stage_errors import judge, unwrap
+from deployments.stage_errors import judge, replica_died, unwrap
 from engine.errors import MaskTooSmallError
 from storage.errors import FileMissing, FileStoreUnavailable
 
@@ -54,3 +54,9 @@ def test_out_of_memory_names_the_setting_to_lower() -> None:
 def test_our_errors_survive_the_way_between_processes(error: Exception) -> None:
     copy = pickle.loads(pickle.dumps(error))
     assert type(copy) is type(error) and str(copy) == str(error)
+
+
+def test_an_answer_that_was_lost_with_its_machine_is_asked_for_again() -> None:
+    lost = ObjectLostError("00" * 28, None, "")
+    assert replica_died(lost)
+    assert not replica_died(RuntimeError("the stage's own"))
