@@ -52,15 +52,16 @@ def compare_masks(settings: dict[Precision, Settings], folder: Path, photos: int
     for entry in objects[:: max(1, len(objects) // photos)]:
         picture = RgbImage(np.asarray(Image.open(folder / entry["image"]).convert("RGB")))
         prompt = ObjectPrompt(points=((float(entry["click"][0]), float(entry["click"][1])),), labels=(1,))
-        masks = []
+        masks, seconds = [], []
         for encoder in (exact, fast):
             began = time.process_time()
             (embedding,) = encoder.encode([picture])
-            seen.exact_s += time.process_time() - began if encoder is exact else 0
-            seen.fast_s += time.process_time() - began if encoder is fast else 0
+            seconds.append(time.process_time() - began)
             ((decoded,),) = decoder.decoder.decode([(embedding, [prompt])])
             logits = decoded.candidates[0].logits
             masks.append(upscale_logits(logits, picture.width, picture.height, decoder.image_size) > 0)
+        seen.exact_s += seconds[0]
+        seen.fast_s += seconds[1]
         union = np.count_nonzero(masks[0] | masks[1])
         seen.figures.append(np.count_nonzero(masks[0] & masks[1]) / union if union else 1.0)
     return seen

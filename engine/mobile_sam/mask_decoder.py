@@ -250,9 +250,10 @@ class MaskDecoder(nn.Module):
         )
         # Traced, pictures stay channels last from here on, as convolutions execute them: copies are spared.
         traced = is_traced()
-        cells = flat.transpose(1, 2).unflatten(2, (grid, grid))
         if traced:
             cells = flat.unflatten(1, (grid, grid)).permute(0, 3, 1, 2)
+        else:
+            cells = flat.transpose(1, 2).unflatten(2, (grid, grid))
         upscaled = self.output_upscaling(cells)
         filters = torch.stack(
             [head(tokens[:, 1 + index]) for index, head in enumerate(self.output_hypernetworks_mlps)], dim=1

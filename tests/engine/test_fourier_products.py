@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -9,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.fourier_products import replace_transforms
-from engine.silent_openvino import openvino
+from tests.engine.sources import compiled_exactly, model_of_pictures
 
 
 class ThereAndBack(nn.Module):
@@ -37,17 +36,11 @@ class OneAxis(nn.Module):
 
 
 def convert(module: nn.Module) -> Any:
-    example = torch.randn(2, 3, 6, 8)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        traced = torch.jit.trace(module, example, check_trace=False)
-        shape = openvino.PartialShape([-1, 3, -1, -1])
-        return openvino.convert_model(traced, example_input=example, input=[shape])
+    return model_of_pictures(module, torch.randn(2, 3, 6, 8))
 
 
 def run(model: Any, x: Tensor) -> np.ndarray:
-    compiled = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    return np.array(compiled([x.numpy()])[0])
+    return np.array(compiled_exactly(model)([x.numpy()])[0])
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +48,7 @@ def rewritten() -> Any:
     model = convert(ThereAndBack())
     assert replace_transforms(model) == 2
     assert not any("DFT" in node.get_type_name() for node in model.get_ops())
-    return openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    return compiled_exactly(model)
 
 
 @pytest.mark.parametrize(

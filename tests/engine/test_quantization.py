@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from engine.quantization import quantize
 from engine.runtime import Backend, Device, Runtime, RuntimeOptions, build_runtime
 from engine.silent_openvino import openvino
 from engine.types import Precision
-from tests.engine.sources import source_of
+from tests.engine.sources import compiled_exactly, model_of_pictures, source_of
 
 CHANNELS = 64
 BYTES = {"i8", "u8"}
@@ -51,16 +50,7 @@ def pictures(count: int, seed: int) -> list[tuple[np.ndarray]]:
 
 
 def convert(module: nn.Module) -> Any:
-    example = torch.zeros(2, 3, 24, 32)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        traced = torch.jit.trace(module, example, check_trace=False)
-        shape = openvino.PartialShape([-1, 3, -1, -1])
-        return openvino.convert_model(traced, example_input=example, input=[shape])
-
-
-def compiled(model: Any) -> Any:
-    return openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    return model_of_pictures(module, torch.zeros(2, 3, 24, 32))
 
 
 @pytest.fixture(scope="module")
@@ -101,14 +91,14 @@ def test_the_processor_multiplies_bytes(in_8_bits: Any) -> None:
     """OpenVINO falls back to fp32 in silence where it cannot make bytes of a model's steps."""
     inputs = [
         node.input_value(0).get_element_type().get_type_name()
-        for node in compiled(in_8_bits).get_runtime_model().get_ordered_ops()
+        for node in compiled_exactly(in_8_bits).get_runtime_model().get_ordered_ops()
         if node.get_rt_info()["layerType"].astype(str) == "Convolution"
     ]
     assert len([kind for kind in inputs if kind in BYTES]) == 2
 
 
 def test_answers_stay_near_on_pictures_that_chose_nothing(layers: nn.Module, in_8_bits: Any) -> None:
-    run = compiled(in_8_bits)
+    run = compiled_exactly(in_8_bits)
     for (picture,) in pictures(3, seed=2):
         exact = wanted(layers, picture)
         assert np.linalg.norm(run([picture])[0] - exact) < 0.015 * np.linalg.norm(exact - exact.mean())
@@ -116,11 +106,10 @@ def test_answers_stay_near_on_pictures_that_chose_nothing(layers: nn.Module, in_
 
 def test_rounding_shifts_no_channel(layers: nn.Module) -> None:
     """Rounded weights times inputs that are positive would."""
-    wide = layers.get_submodule("wide")
-    model = convert(nn.Sequential(layers.get_submodule("first"), nn.ReLU(), wide))
-    exact, run = compiled(convert(nn.Sequential(layers.get_submodule("first"), nn.ReLU(), wide))), None
+    module = nn.Sequential(layers.get_submodule("first"), nn.ReLU(), layers.get_submodule("wide"))
+    model, exact = convert(module), compiled_exactly(convert(module))
     assert quantize(openvino.Core(), model, pictures(8, seed=3)) == 1
-    run = compiled(model)
+    run = compiled_exactly(model)
     shifts, errors = [], []
     for (picture,) in pictures(8, seed=4):
         difference = run([picture])[0] - exact([picture])[0]
@@ -132,7 +121,7 @@ def test_rounding_shifts_no_channel(layers: nn.Module) -> None:
 def test_a_batch_and_another_size_answer_alike(layers: nn.Module, in_8_bits: Any) -> None:
     batch = np.random.default_rng(5).random((3, 3, 40, 16), np.float32)
     exact = wanted(layers, batch)
-    assert np.linalg.norm(compiled(in_8_bits)([batch])[0] - exact) < 0.02 * np.linalg.norm(exact)
+    assert np.linalg.norm(compiled_exactly(in_8_bits)([batch])[0] - exact) < 0.02 * np.linalg.norm(exact)
 
 
 def test_a_model_without_wide_convolutions_stays_as_it_is() -> None:

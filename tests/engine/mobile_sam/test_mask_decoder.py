@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import pytest
 import torch
 from torch import Tensor, nn
 
-from engine.mobile_sam.mask_decoder import CellsOnTokens, TokensOnCells
+from engine.mobile_sam.mask_decoder import Attention, CellsOnTokens, TokensOnCells
 
 DIM, INNER, HEADS, TOKENS, CELLS = 48, 32, 4, 7, 90
 
@@ -22,12 +24,20 @@ def inputs() -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return tokens, cells, values, seen
 
 
-def made(kind: type[nn.Module]) -> nn.Module:
+Kind = TypeVar("Kind", bound=Attention)
+
+
+def made(kind: type[Kind]) -> Kind:
     torch.manual_seed(1)
     attention = kind(DIM, INNER, HEADS).double()
     for bias in (one.bias for one in attention.children() if isinstance(one, nn.Linear)):
         nn.init.normal_(bias)
-    return attention.requires_grad_(False)
+    attention.requires_grad_(False)
+    return attention
+
+
+def assert_same(answer: Tensor, wanted: Tensor) -> None:
+    torch.testing.assert_close(answer, wanted, rtol=1e-12, atol=1e-12)
 
 
 def test_tokens_find_the_same_in_cells_that_are_not_projected(
@@ -35,10 +45,7 @@ def test_tokens_find_the_same_in_cells_that_are_not_projected(
 ) -> None:
     tokens, cells, values, _ = inputs
     attention = made(TokensOnCells)
-    assert isinstance(attention, TokensOnCells)
-    torch.testing.assert_close(
-        attention.reordered(tokens, cells, values), attention(tokens, cells, values), rtol=1e-12, atol=1e-12
-    )
+    assert_same(attention.reordered(tokens, cells, values), attention(tokens, cells, values))
 
 
 def test_cells_find_the_same_in_tokens_and_see_no_filler(
@@ -46,19 +53,12 @@ def test_cells_find_the_same_in_tokens_and_see_no_filler(
 ) -> None:
     tokens, cells, values, seen = inputs
     attention = made(CellsOnTokens)
-    assert isinstance(attention, CellsOnTokens)
     given = values[:, :TOKENS]
-    torch.testing.assert_close(
-        attention.reordered(cells, tokens, given, seen),
-        attention(cells, tokens, given, seen),
-        rtol=1e-12,
-        atol=1e-12,
-    )
+    found = attention.reordered(cells, tokens, given, seen)
+    assert_same(found, attention(cells, tokens, given, seen))
     changed = tokens.clone()
     changed[1, -2:] += 1e3
-    torch.testing.assert_close(
-        attention.reordered(cells, changed, given, seen), attention.reordered(cells, tokens, given, seen)
-    )
+    torch.testing.assert_close(attention.reordered(cells, changed, given, seen), found)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
