@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from engine.cutout import cut_out
-from engine.encoding import decode_png, encode_jpeg, encode_png, encode_webp
+from engine.encoding import encode_jpeg, encode_webp
 from engine.lama.inpaint import composite, plan_removal
 from engine.photo import picture_digest, read_photo
+from engine.png import decode_png, encode_png
 from engine.refine import refine_object
 from engine.shapes import coco_rle, mask_polygons
 from engine.types import DecodedObject, Fill, MaskCandidate, ObjectPrompt, RefineOptions, RgbImage
@@ -138,9 +139,13 @@ def _png_encoders(image: RgbImage) -> list[tuple[str, Callable[[], bytes]]]:
         Image.fromarray(image.pixels).save(out, "PNG", compress_level=level)
         return out.getvalue()
 
-    encoders: list[tuple[str, Callable[[], bytes]]] = []
-    for level in (1, 2, 3, 6):
-        encoders.append((f"encode_png, level {level}", partial(encode_png, image.pixels, level)))
+    def with_opencv(level: int) -> bytes:
+        options = (cv2.IMWRITE_PNG_COMPRESSION, level, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP)
+        return cv2.imencode(".png", cv2.cvtColor(image.pixels, cv2.COLOR_RGB2BGR), options)[1].tobytes()
+
+    encoders: list[tuple[str, Callable[[], bytes]]] = [("encode_png", partial(encode_png, image.pixels))]
+    for level in (1, 6):
+        encoders.append((f"OpenCV, level {level}", partial(with_opencv, level)))
         encoders.append((f"Pillow, level {level}", partial(with_pillow, level)))
     return encoders
 

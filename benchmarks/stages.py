@@ -22,9 +22,9 @@ import numpy as np
 from deployments.networks import load_decoder, load_encoder, load_inpainter
 from engine.closer_look import look_closer
 from engine.cutout import cut_out
-from engine.encoding import decode_png, encode_png
 from engine.lama.inpaint import composite, plan_removal
 from engine.photo import read_photo
+from engine.png import decode_png, encode_png
 from engine.refine import refine_object
 from engine.types import ObjectPrompt, RefineOptions
 from settings import read_settings

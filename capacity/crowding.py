@@ -40,7 +40,7 @@ def _encode_for(seconds: float) -> float:
     import cv2
     import numpy as np
 
-    from engine.encoding import encode_png
+    from engine.png import encode_png
 
     cv2.setNumThreads(1)
     noise = np.random.default_rng(0).normal(128, 6, (SIDE, SIDE, 3))

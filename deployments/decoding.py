@@ -17,9 +17,9 @@ import cv2
 import numpy as np
 from PIL import AvifImagePlugin, Image
 
-from engine.encoding import encode_png
 from engine.errors import PhotoError
 from engine.photo import picture_digest, read_mask, read_photo
+from engine.png import encode_png
 
 DECODER_THREADS = 2
 

@@ -20,9 +20,9 @@ from deployments.messages import Decoded, Outline, PictureRef, Refined, RefineRe
 from deployments.pictures import PictureReader
 from deployments.reports import candidate_fields, object_fields, outline_fields
 from engine.closer_look import part_to_look_at, prompt_in, seen_closer
-from engine.encoding import encode_png
 from engine.lama.inpaint import plan_removal
 from engine.photo import read_mask
+from engine.png import encode_png
 from engine.priority import compute_in_background
 from engine.refine import refine_given_mask, refine_object
 from engine.regions import whole_mask

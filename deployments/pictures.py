@@ -9,7 +9,7 @@ import threading
 from collections import OrderedDict
 
 from deployments.messages import PictureRef
-from engine.encoding import decode_png
+from engine.png import decode_png
 from engine.types import RgbImage
 from storage.files import FileStore
 

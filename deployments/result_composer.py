@@ -17,8 +17,9 @@ from deployments.messages import Filled, PictureRef, RemovalPart, Written
 from deployments.pictures import PictureReader
 from deployments.reports import crop_fields
 from engine.cutout import cut_out
-from engine.encoding import encode_jpeg, encode_png, encode_webp
+from engine.encoding import encode_jpeg, encode_webp
 from engine.lama.inpaint import composite
+from engine.png import encode_png
 from engine.priority import compute_in_background
 from engine.regions import whole_mask
 from engine.types import RefinedObject

@@ -1,54 +1,16 @@
-"""Pictures to the bytes of image files, and our own files back to pictures.
+"""Pictures to the bytes of lossy image files.
 
-Owns encoder settings. OpenCV writes the files: at equal size its PNG encoder is the faster of
-the two (docs/pixels.md), and it releases the interpreter's lock. Callers pass RGB order; OpenCV's
-BGR does not leave this module. Reading what a user uploaded is `engine.photo`'s.
+Owns encoder settings. OpenCV writes the files and releases the interpreter's lock. Callers pass RGB order;
+OpenCV's BGR does not leave this module. PNG is `engine.png`'s.
 """
 
 from __future__ import annotations
 
-import struct
-import zlib
 from collections.abc import Sequence
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-
-from engine.errors import PhotoError
-from engine.types import RgbImage
-
-_IHDR_END = 33  # signature 8, then the IHDR chunk of 25 bytes
-_PERCEPTUAL_INTENT = b"\x00"
-
-
-def _chunk(name: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-
-
-_SRGB_CHUNK = _chunk(b"sRGB", _PERCEPTUAL_INTENT)
-
-
-def encode_png(pixels: NDArray[np.uint8], level: int = 1) -> bytes:
-    """Write a PNG, lossless, tagged sRGB.
-
-    Args:
-        pixels: [H, W] grey, [H, W, 3] RGB or [H, W, 4] RGBA with straight alpha.
-        level: Deflate level 1 (fast) to 9 (small).
-    """
-    # A grey picture is a mask: long runs, for which filters and matching only cost.
-    strategy, png_filter = (
-        (cv2.IMWRITE_PNG_STRATEGY_RLE, cv2.IMWRITE_PNG_FILTER_NONE)
-        if pixels.ndim == 2
-        else (cv2.IMWRITE_PNG_STRATEGY_DEFAULT, cv2.IMWRITE_PNG_FILTER_UP)
-    )
-    settings = (
-        *(cv2.IMWRITE_PNG_COMPRESSION, level),
-        *(cv2.IMWRITE_PNG_STRATEGY, strategy),
-        *(cv2.IMWRITE_PNG_FILTER, png_filter),
-    )
-    data = _encode(".png", pixels, settings)
-    return data[:_IHDR_END] + _SRGB_CHUNK + data[_IHDR_END:]
 
 
 def encode_jpeg(pixels: NDArray[np.uint8], quality: int = 95) -> bytes:
@@ -84,24 +46,6 @@ def encode_webp(pixels: NDArray[np.uint8], quality: int = 92) -> bytes:
         quality: 1 to 100.
     """
     return _encode(".webp", pixels, (cv2.IMWRITE_WEBP_QUALITY, quality))
-
-
-def decode_png(data: bytes) -> RgbImage:
-    """Read back a picture that `encode_png` wrote; fast, and only for files of our own.
-
-    Raises:
-        PhotoError: The file is damaged.
-    """
-    try:
-        pixels = cv2.imdecode(
-            np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
-        )
-    except cv2.error as error:
-        raise PhotoError("the stored picture is damaged") from error
-    if pixels is None:
-        raise PhotoError("the stored picture is damaged")
-    pixels.flags.writeable = False
-    return RgbImage(pixels.astype(np.uint8, copy=False))
 
 
 def _encode(extension: str, pixels: NDArray[np.uint8], settings: Sequence[int]) -> bytes:

@@ -2,8 +2,8 @@
 
 Owns which formats are accepted, the limits, and the order of the steps: open, check the size
 from the header, decode, sRGB, downscale, orient. Colour is `engine.photo_colour`'s, naming what
-was refused `engine.photo_format`'s, and writing pictures `engine.encoding`'s. Everything that a
-decoder may raise on hostile bytes is translated here, once, into `PhotoError`.
+was refused `engine.photo_format`'s, and writing pictures `engine.png`'s and `engine.encoding`'s.
+Everything that a decoder may raise on hostile bytes is translated here, once, into `PhotoError`.
 """
 
 from __future__ import annotations

@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from deployments.decoder import Decoder
-from engine.encoding import decode_png
 from engine.errors import PhotoError
 from engine.photo import picture_digest, read_mask, read_photo
+from engine.png import decode_png
 from storage.errors import StoreFull
 from tests.service.pictures import png_bytes, scene
 
