@@ -92,14 +92,15 @@ def measure_pixels(ours: Rival, sides: Sequence[int], runs: int, say: Say) -> Se
 def measure_users(ours: Rival, users: Sequence[int], side: int, say: Say) -> Section:
     """Seconds until all of so many users, who tap at the same moment, have their picture."""
     section = Section(
-        f"Growth with users (each one object of a {side}-px picture, tapped at the same moment; seconds)",
+        f"Growth with users (one object of a {side}-px picture each, embedding there, all at once; seconds)",
         ("users", "all ready", "of a user", "jobs a minute", "median wait"),
     )
     totals = []
     for count in users:
         customers = [Customer(ours.url, USUAL_POLL_S) for _ in range(count)]
         ids = [customer.upload(next(Photos(side).draw())[0]) for customer in customers]
-        time.sleep(2 + 0.5 * count)  # the embeddings are computed meanwhile
+        for customer, job_id in zip(customers, ids, strict=True):
+            _wait_for_embedding(customer, job_id, grid_taps(1, side)[0])
         started_at = time.time()
         with ThreadPoolExecutor(count) as pool:
             futures = [
@@ -147,12 +148,16 @@ def _uploaded_job(
     started = time.perf_counter()
     job_id = customer.upload(picture)
     upload_s = time.perf_counter() - started
-    # A preview answers when the embedding is there.
-    body = {"job_id": job_id, "points": [list(taps[0])], "labels": [1]}
-    customer.api.post("/preview", json=body).raise_for_status()
+    _wait_for_embedding(customer, job_id, taps[0])
     job = customer.job(job_id, taps, outputs, detail=True)
     customer.forget(job_id)
     return upload_s, job
+
+
+def _wait_for_embedding(customer: Customer, job_id: str, tap: Point) -> None:
+    """A preview answers when the embedding is there."""
+    body = {"job_id": job_id, "points": [list(tap)], "labels": [1]}
+    customer.api.post("/preview", json=body).raise_for_status()
 
 
 def _goals(what: str, sizes: Sequence[float], seconds: Sequence[float]) -> list[Goal]:
