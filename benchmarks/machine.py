@@ -64,7 +64,7 @@ def matrix_peak(threads: int) -> dict[str, float]:
 
     if threads:
         torch.set_num_threads(threads)
-    ways = {
+    ways: dict[str, Callable[[int], Callable[[], Any]]] = {
         "fp32": partial(_product, torch.float32),
         "bf16": partial(_product, torch.bfloat16),
         "int8": _product_of_bytes,
@@ -103,7 +103,7 @@ def _product_of_bytes(side: int) -> Callable[[], Any]:
     weights = torch.randint(-127, 128, (side, side), dtype=torch.int8)
     packed = torch.ops.onednn.qlinear_prepack(weights, [side, side])
     steps, zeros = torch.full((side,), 1 / 127), torch.zeros(side, dtype=torch.int64)
-    into = (None, 1.0, 0, torch.float32, "none", [], "")  # no bias, unscaled, nothing applied to it
+    into: tuple[Any, ...] = (None, 1.0, 0, torch.float32, "none", [], "")  # no bias, unscaled, nothing applied to it
     return partial(torch.ops.onednn.qlinear_pointwise, values, 1 / 255, 0, packed, steps, zeros, *into)
 
 
