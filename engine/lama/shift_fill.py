@@ -1,58 +1,36 @@
 """A textured fill of holes, as a start for the network: no learned weights.
 
-Owns a fill made of three layers: smooth colours through the hole's surroundings (`pyramid_fill`),
-and structure and fine detail copied from elsewhere in the same picture. From where, is chosen
-per cell among a fixed ring of shifts, as in shift-map editing (Pritch et al., ICCV 2009) and
-"Statistics of Patch Offsets" (He and Sun, ECCV 2012): the shift under which the picture best
-repeats itself around the hole, and whose source resembles what the hole should hold. No graph
-cut: costs are diffused into the hole and the cheapest shift wins. Structure is copied only as far
-as it does repeat itself. Batched, and made of plain tensor operations so that it is exported with
-the network.
+Owns a fill that continues what repeats itself and is smooth elsewhere. Its base is a membrane through the
+hole's surroundings (`pyramid_fill`): on average the best guess of a colour, but a mixture where two meet, of
+sea and sand a smear. So where the picture repeats itself around the hole under a shift (`shift_choice`), as
+edges, stripes and walls do, the fill is a copy from there, levelled at the hole's edge by a membrane of the
+differences (as in "Poisson Image Editing", Perez et al., SIGGRAPH 2003). Elsewhere only detail is copied, as
+strong as it is around the hole (`detail_strength`). Batched, and made of plain tensor operations so that it
+is exported with the network.
 """
 
 from __future__ import annotations
-
-import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from engine.lama.detail_strength import detail_strength, gain_to_strength
+from engine.lama.grids import box_mean, diffused, resized
 from engine.lama.pyramid_fill import fill_smoothly
+from engine.lama.shift_choice import BLOCK_CELLS, Choice, choose_shifts
 
-_CELL_PX = 4  # shifts are chosen per cell of 4x4 px, and are multiples of it; finer than about this is detail
-_STRUCTURE_CELLS = (
-    5  # what is coarser than about twice this is left to the smooth fill; in between is structure
-)
-_SOURCE_WEIGHT = 4.0  # of a source's likeness to the smooth fill, against repetition around the hole
-_STRUCTURE_WEIGHT = 8.0  # of the repetition of structure, against that of colour
-_DETAIL_WEIGHT = 6.0  # of a difference in strength of detail, against one in colour
-_DETAIL_GAIN = 1.06  # of copied detail; what blends smoothly into the picture would else look weak
-_SMOOTHING_CELLS = 3  # radius over which neighbouring cells share their costs, so that they choose alike
-_NO_SOURCE = 10.0  # cost of a source that is itself unknown: above any difference of colours
-_RADII_PX = (16, 32, 64, 96, 128)
-_DIRECTIONS = 8
-
-
-@dataclass(frozen=True, slots=True)
-class _Choice:
-    """Where each cell copies from; all [B, C, H / 4, W / 4]."""
-
-    shift: Tensor  # int64, index among the shifts; C = 1
-    source_known: Tensor  # 0 or 1; C = 1
-    structure: Tensor  # what to add to the smooth fill for the sake of structure; C = 3
+_CELL_PX = 4  # finer than about this is detail
+_BLOCK_PX = BLOCK_CELLS * _CELL_PX
+_STRUCTURE_CELLS = 5  # coarser than about twice this is colour
+_STRUCTURE_GAIN = 0.7  # of what is likely to be right: the estimate is optimistic
+_BLEND_PX = 4  # width over which neighbouring blocks with different sources are blended
+# Gain of detail wider than 3 px: where it is, is chance, and it costs most of what misplaced detail costs.
+_COARSER_DETAIL = 0.4
 
 
 class ShiftFill(nn.Module):
-    """Fills what is not known by smooth colours and structure and detail of the same picture."""
-
-    _shifts: Tensor  # [K, 2] int64 rows and columns, in cells
-
-    def __init__(self) -> None:
-        super().__init__()
-        # A buffer, so that it follows the network to its device; not a weight, so not in the state dict.
-        self.register_buffer("_shifts", torch.tensor(_ring_of_shifts()), persistent=False)
+    """Fills what is not known by what the picture repeats around it, else by smooth colours and detail."""
 
     def forward(self, known: Tensor, weight: Tensor) -> Tensor:
         """Fill the holes of a batch.
@@ -65,85 +43,81 @@ class ShiftFill(nn.Module):
             [B, 3, H, W] float32 0..1, `known` where `weight` is 1.
         """
         smooth = fill_smoothly(known, weight)
-        coarse = _resized(_mean(functional.avg_pool2d(smooth, _CELL_PX), 1), smooth)
-        detail = smooth - coarse
-        choice = self._choose(smooth, detail, weight)
-        structure = _resized(_mean(choice.structure, 1), smooth)
-        filled = coarse + structure + _DETAIL_GAIN * self._copy(detail, choice)
+        cells = functional.avg_pool2d(smooth, _CELL_PX)
+        cell_known = (functional.avg_pool2d(weight, _CELL_PX) > 0.999).to(smooth.dtype)
+        detail = smooth - resized(box_mean(cells, 1), smooth)
+        power = functional.avg_pool2d((detail * weight).square().mean(1, keepdim=True), _CELL_PX)
+        strength = diffused(box_mean(power, 1).clamp(min=1e-10).sqrt(), cell_known)
+        choice = choose_shifts(cells, strength, cell_known, _CELL_PX)
+
+        copied = _copy_blended(smooth, choice)
+        copied = copied - fill_smoothly(copied * weight, weight)  # what it adds to `smooth`
+        trust = resized(box_mean(choice.trust, 1), smooth)
+        texture = _copy(detail, choice)
+        fine = texture - box_mean(texture, 1)
+        texture = fine + _COARSER_DETAIL * (texture - fine)
+        textured = (1 - cell_known) * _enlarged(choice.source_known, BLOCK_CELLS)
+        wanted = detail_strength(known, weight, _CELL_PX)
+        texture = texture * resized(
+            gain_to_strength(texture, wanted, cell_known, textured, _CELL_PX), texture
+        )
+        structure = resized(_structure(copied, choice.explained), smooth)
+        filled = smooth + trust * copied + (1 - trust) * (_STRUCTURE_GAIN * structure + texture - detail)
         return weight * known + (1 - weight) * filled.clamp(0, 1)
 
-    def _choose(self, smooth: Tensor, detail: Tensor, weight: Tensor) -> _Choice:
-        known = (functional.avg_pool2d(weight, _CELL_PX) > 0.999).to(smooth.dtype)
-        colour = functional.avg_pool2d(smooth, _CELL_PX)
-        structure = colour - _mean(_mean(colour, _STRUCTURE_CELLS), _STRUCTURE_CELLS)
-        power = functional.avg_pool2d((detail * weight).square().mean(1, keepdim=True), _CELL_PX)
-        strength = _diffused(_mean(power, 1).clamp(min=1e-10).sqrt(), known)
-        look = torch.cat([colour, _DETAIL_WEIGHT * strength], dim=1)
 
-        moved = self._moved(torch.cat([look, structure, known], dim=1))  # [B, 8, K, H / 4, W / 4]
-        source_known = moved[:, 7]
-        unlike = (look.unsqueeze(2) - moved[:, :4]).square().sum(1)
-        unlike_structure = (structure.unsqueeze(2) - moved[:, 4:7]).square().sum(1)
-        # Around the hole: does the picture repeat itself under this shift? Diffused into the hole.
-        comparable = known * source_known
-        mismatch = _mean(_diffused(unlike_structure, comparable), _SMOOTHING_CELLS)
-        cost = _mean(_diffused(unlike, comparable) + _SOURCE_WEIGHT * unlike, _SMOOTHING_CELLS)
-        cost = cost + _STRUCTURE_WEIGHT * mismatch + _NO_SOURCE * (1 - source_known)
-        best = cost.argmin(dim=1, keepdim=True)
-        best_known = source_known.gather(1, best)
-
-        # The least squares gain of a copy: 1 if it repeats exactly, 0 if it is as foreign as chance.
-        by_chance = 2 * _mean(_diffused(structure.square().sum(1, keepdim=True), known), _SMOOTHING_CELLS)
-        gain = (1 - mismatch.gather(1, best) / (by_chance + 1e-5)).clamp(0, 1) * best_known
-        copied = moved[:, 4:7].gather(2, best.unsqueeze(1).expand(-1, 3, -1, -1, -1)).squeeze(2)
-        return _Choice(best, best_known, gain * (copied - structure))
-
-    def _moved(self, cells: Tensor) -> Tensor:
-        """[B, C, h, w] -> [B, C, K, h, w]: the cells each shift points to; zeros beyond the picture."""
-        batch, channels, height, width = cells.shape
-        y = torch.arange(height, device=cells.device).reshape(1, height, 1) + self._shifts[:, 0, None, None]
-        x = torch.arange(width, device=cells.device).reshape(1, 1, width) + self._shifts[:, 1, None, None]
-        inside = ((y >= 0) & (y < height) & (x >= 0) & (x < width)).to(cells.dtype)
-        source = y.clamp(0, height - 1) * width + x.clamp(0, width - 1)
-        moved = cells.flatten(2).index_select(2, source.flatten())
-        return moved.reshape(batch, channels, -1, height, width) * inside
-
-    def _copy(self, detail: Tensor, choice: _Choice) -> Tensor:
-        """The detail at each pixel's source; 0 where the source is unknown."""
-        batch, channels, height, width = detail.shape
-        rows, columns = (_to_pixels(_CELL_PX * self._shifts[:, axis][choice.shift]) for axis in (0, 1))
-        y = torch.arange(height, device=detail.device).reshape(1, 1, height, 1) + rows
-        x = torch.arange(width, device=detail.device).reshape(1, 1, 1, width) + columns
-        source = y.clamp(0, height - 1) * width + x.clamp(0, width - 1)
-        copied = detail.flatten(2).gather(2, source.flatten(2).expand(batch, channels, height * width))
-        return copied.reshape(batch, channels, height, width) * _to_pixels(choice.source_known)
+def _structure(copied: Tensor, explained: Tensor) -> Tensor:
+    """[B, 3, h, w] of cells: what is copied between detail and colour, as far as it is likely to be right."""
+    cells = functional.avg_pool2d(copied, _CELL_PX)
+    band = cells - box_mean(box_mean(cells, _STRUCTURE_CELLS), _STRUCTURE_CELLS)
+    return box_mean(_enlarged(explained, BLOCK_CELLS) * band, 1)
 
 
-def _ring_of_shifts() -> list[tuple[int, int]]:
-    """All shifts (rows, columns) in cells; every second ring is turned by half a step."""
-    shifts = []
-    for ring, radius in enumerate(_RADII_PX):
-        for step in range(_DIRECTIONS):
-            angle = 2 * math.pi * (step + 0.5 * (ring % 2)) / _DIRECTIONS
-            rows, columns = radius * math.sin(angle) / _CELL_PX, radius * math.cos(angle) / _CELL_PX
-            shifts.append((round(rows), round(columns)))
-    return shifts
+def _copy(picture: Tensor, choice: Choice) -> Tensor:
+    """The pixel at each pixel's source; 0 where the source is unknown."""
+    rows, columns, known = (
+        _enlarged(x, _BLOCK_PX) for x in (choice.rows, choice.columns, choice.source_known)
+    )
+    return _gathered(picture, rows, columns) * known
 
 
-def _diffused(values: Tensor, known: Tensor) -> Tensor:
-    """Values [B, K, h, w] kept where `known` [B, 1 or K, h, w] is 1, and spread from there into the rest."""
-    weights = known.expand_as(values).flatten(0, 1).unsqueeze(1)
-    spread = fill_smoothly(values.flatten(0, 1).unsqueeze(1) * weights, weights, relaxations=0)
-    return spread.reshape(values.shape)
+def _copy_blended(picture: Tensor, choice: Choice) -> Tensor:
+    """The same blended between neighbouring blocks; the picture itself where the source is unknown."""
+    height, width = picture.shape[-2:]
+    (upper, lower, share_y), (left, right, share_x) = (
+        _neighbours(torch.arange(size, device=picture.device)) for size in (height, width)
+    )
+    choices = torch.cat([choice.rows, choice.columns, choice.source_known.long()], dim=1)
+    last_row, last_column = choices.shape[-2] - 1, choices.shape[-1] - 1
+    blended = torch.zeros_like(picture)
+    for row, weight_y in ((upper, 1 - share_y), (lower, share_y)):
+        of_row = choices.index_select(2, row.clamp(0, last_row))
+        for column, weight_x in ((left, 1 - share_x), (right, share_x)):
+            of_block = of_row.index_select(3, column.clamp(0, last_column))
+            rows, columns, known = torch.split(of_block, 1, dim=1)
+            source = _gathered(picture, rows, columns)
+            known_share = known.to(picture.dtype)
+            part = known_share * source + (1 - known_share) * picture
+            blended = blended + weight_y[:, None] * weight_x * part
+    return blended
 
 
-def _resized(x: Tensor, like: Tensor) -> Tensor:
-    return functional.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=False)
+def _enlarged(x: Tensor, times: int) -> Tensor:
+    return x.repeat_interleave(times, dim=2).repeat_interleave(times, dim=3)
 
 
-def _mean(x: Tensor, radius: int) -> Tensor:
-    return functional.avg_pool2d(functional.pad(x, (radius,) * 4, mode="replicate"), 2 * radius + 1, 1)
+def _neighbours(pixel: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The blocks before and after each pixel of an axis, by their middles, and the share of the latter."""
+    first = (pixel + _BLOCK_PX // 2) // _BLOCK_PX - 1
+    from_edge = (pixel - _BLOCK_PX * (first + 1)).to(torch.float32) + 0.5  # of the two blocks
+    return first, first + 1, (from_edge / _BLEND_PX + 0.5).clamp(0, 1)
 
 
-def _to_pixels(cells: Tensor) -> Tensor:
-    return cells.repeat_interleave(_CELL_PX, dim=2).repeat_interleave(_CELL_PX, dim=3)
+def _gathered(picture: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """[B, C, H, W] at shifts [B, 1, H, W] from each pixel, the edge repeated outward."""
+    batch, channels, height, width = picture.shape
+    y = torch.arange(height, device=picture.device)[:, None] + rows
+    x = torch.arange(width, device=picture.device) + columns
+    source = y.clamp(0, height - 1) * width + x.clamp(0, width - 1)
+    gathered = picture.flatten(2).gather(2, source.flatten(2).expand(batch, channels, height * width))
+    return gathered.reshape(batch, channels, height, width)
