@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from engine.lama.grids import box_mean, diffused, mean_where
 
-_LEAST_GAIN, _MOST_GAIN = 0.5, 1.5  # beyond, source or surroundings mislead
+_LEAST_GAIN, _MOST_GAIN = 0.5, 1.6  # beyond, source or surroundings mislead
 _SMOOTHING_CELLS = 6
 
 
