@@ -3,8 +3,9 @@
 The networks compute in the reference's order of operations, so on a CPU whose float32 sums run as they
 did where the answers were made, the difference is 0. The answers themselves are ill-conditioned: with
 these random weights a relative change of 1e-6 in the embedding, which is what two orders of summation
-differ by, moves the logits of the worst prompt by 3e-3 and of the others by 1e-4 to 1e-3 (measured
-2026-11-22). On a CPU with other kernels, which shows in the embedding, that noise is allowed for.
+differ by, moves the logits of the worst prompt by 3e-3 to 8e-3 and of the others by 1e-4 to 1e-3 (measured
+2026-11-22, and 2026-11-30 on a CPU without AVX-512; in fp64 they are within 3e-3 of the reference's). On a CPU
+with other kernels, which shows in the embedding, that noise is allowed for.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from engine.mobile_sam.segment import preprocess, prompt_arrays, upscale_logits
 from engine.types import ObjectPrompt, RgbImage
 
 MARK = 1e-3
-NOISE = 5e-3
+NOISE = 1.5e-2
 PROMPTS = 5
 Golden = Mapping[str, NDArray]
 Runtime = Callable[[torch.nn.Module], Callable[..., tuple[NDArray, ...]]]
