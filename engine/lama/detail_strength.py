@@ -12,7 +12,8 @@ from torch.nn import functional
 
 from engine.lama.grids import box_mean, diffused, mean_where
 
-_LEAST_GAIN, _MOST_GAIN = 0.5, 1.6  # beyond, source or surroundings mislead
+_LEAST_GAIN, _MOST_GAIN = 0.5, 1.65  # beyond, source or surroundings mislead
+_WANTED = 1.1  # of the strength around: where colours are smooth and copies end, some of it is lost
 _SMOOTHING_CELLS = 6
 
 
@@ -45,4 +46,4 @@ def gain_to_strength(
     target = mean_where(diffused(near, known), textured, _SMOOTHING_CELLS)
     own = detail_strength(texture, torch.ones_like(texture[:, :1]), cell_px)
     own = mean_where(own, textured, _SMOOTHING_CELLS)
-    return (target / (own + 1e-7)).sqrt().clamp(_LEAST_GAIN, _MOST_GAIN)
+    return (_WANTED * target / (own + 1e-7)).sqrt().clamp(_LEAST_GAIN, _MOST_GAIN)

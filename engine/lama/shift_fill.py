@@ -25,6 +25,7 @@ _BLOCK_PX = BLOCK_CELLS * _CELL_PX
 _STRUCTURE_CELLS = 5  # coarser than about twice this is colour
 _STRUCTURE_GAIN = 0.7  # of what is likely to be right: the estimate is optimistic
 _BLEND_PX = 4  # width over which neighbouring blocks with different sources are blended
+_SURE_POWER = 6  # of trust: a wrong copy that others take their colours from costs more than its own place
 # Gain of detail wider than 3 px: where it is, is chance, and it costs most of what misplaced detail costs.
 _COARSER_DETAIL = 0.4
 
@@ -62,7 +63,12 @@ class ShiftFill(nn.Module):
             gain_to_strength(texture, wanted, cell_known, textured, _CELL_PX), texture
         )
         structure = resized(_structure(copied, choice.explained), smooth)
-        filled = smooth + trust * copied + (1 - trust) * (_STRUCTURE_GAIN * structure + texture - detail)
+        copy = smooth + copied
+        # Beside a copy that is sure, the membrane goes through the copy, not through what lies behind it.
+        pinned = weight + (1 - weight) * trust.pow(_SURE_POWER)
+        membrane = fill_smoothly(weight * known + (1 - weight) * copy, pinned)
+        plain = membrane + _STRUCTURE_GAIN * structure + texture - detail
+        filled = trust * copy + (1 - trust) * plain
         return weight * known + (1 - weight) * filled.clamp(0, 1)
 
 

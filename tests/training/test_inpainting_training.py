@@ -87,7 +87,8 @@ def test_training_writes_a_checkpoint_that_loads_and_goes_on_where_it_stopped(
     monkeypatch.setattr(inpainting, "PHASES", phases)
     first = options(data, tmp_path, minutes=0.02)
     inpainting.train(first)
-    inpainting.train(options(data, tmp_path, minutes=0.04))
+    (spent,) = (json.loads(line) for line in (first.runs / "curve.jsonl").read_text().splitlines()[-1:])
+    inpainting.train(options(data, tmp_path, minutes=spent["elapsed_s"] / 60 + 0.04))
 
     with safe_open(first.out, "pt") as file:
         network = LamaNetwork.load(load_file(first.out), file.metadata())

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from docs.draw_photo import beach
 from engine.lama.pyramid_fill import fill_smoothly
 from engine.lama.shift_fill import ShiftFill
 
@@ -103,6 +105,16 @@ def test_two_colours_that_meet_in_the_hole_are_not_mixed(degrees: float) -> None
     # Only along the edge itself, of 72 px, whose pixels are part of both.
     assert mixed.sum() <= 2 * 72
     assert smeared.sum() > 8 * mixed.sum()
+
+
+def test_the_far_side_of_an_edge_does_not_tint_what_lies_before_it() -> None:
+    # Sand repeats nothing, so that only the shore is copied: the sea must not run into the sand.
+    drawn = beach(np.random.default_rng(7))[170:490, 90:410].clip(0, 255) / 255
+    picture = torch.tensor(drawn.transpose(2, 0, 1)[None], dtype=torch.float32)
+    weight = disc_in_the_middle(320, 77)
+    filled = ShiftFill()(picture * weight, weight)
+    difference = torch.nn.functional.avg_pool2d(filled - picture, 21, 1).abs().amax(1)
+    assert difference[:, 100:].max() < 0.06  # from where no square of 21 px has a part of the sea
 
 
 def test_bars_behind_the_hole_go_on() -> None:

@@ -4,8 +4,8 @@ The networks compute in the reference's order of operations, so on a CPU whose f
 did where the answers were made, the difference is 0. The answers themselves are ill-conditioned: with
 these random weights a relative change of 1e-6 in the embedding, which is what two orders of summation
 differ by, moves the logits of the worst prompt by 3e-3 to 8e-3 and of the others by 1e-4 to 1e-3 (measured
-2026-11-22, and 2026-11-30 on a CPU without AVX-512; in fp64 they are within 3e-3 of the reference's). On a CPU
-with other kernels, which shows in the embedding, that noise is allowed for.
+2026-11-22, and 2026-11-30 on a CPU without AVX-512; in fp64 they are within 3e-3 of the reference's). On a
+CPU with other kernels, which shows in the embedding, that noise is allowed for.
 """
 
 from __future__ import annotations
