@@ -57,7 +57,7 @@ def find_shifts(features: Tensor, known: Tensor, cell_px: int) -> Shifts:
     rows = (tile // tiles) * side + place // side - _REACH_CELLS  # [B, T]
     columns = (tile % tiles) * side + place % side - _REACH_CELLS
     is_near = torch.maximum(rows.abs(), columns.abs()) < _LEAST_CELLS
-    best = (least + 10 * _EXCLUDED * is_near).topk(_SHIFTS, dim=1, largest=False).indices
+    best = torch.where(is_near, least + 10 * _EXCLUDED, least).topk(_SHIFTS, dim=1, largest=False).indices
     rows, columns = rows.gather(1, best), columns.gather(1, best)
     finer_rows, finer_columns = _finer(misfit, rows, columns)
     return Shifts(
@@ -123,10 +123,10 @@ class _Correlation:
         up = _fourier(offsets, torch.arange(self._rows), self._rows, self._like)
         real = up[0] @ spectra[0] + up[1] @ spectra[1]
         imaginary = up[0] @ spectra[1] - up[1] @ spectra[0]
-        frequencies = torch.arange(self._columns // 2 + 1)
-        # The other half of the frequencies mirrors this one.
-        twice = 2 - ((frequencies == 0) | (2 * frequencies == self._columns)).to(real.dtype)
-        back = _fourier(frequencies, offsets, self._columns, self._like) * twice.to(real.device)[:, None]
+        frequencies = torch.arange(self._columns // 2 + 1).to(real.device, real.dtype)
+        # The other half mirrors this one, but for the first frequency and, of an even number, the last.
+        twice = 1 + (frequencies * (self._columns - 2 * frequencies)).clamp(0, 1)
+        back = _fourier(frequencies, offsets, self._columns, self._like) * twice[:, None]
         return (real @ back[0] + imaginary @ back[1]) / (self._rows * self._columns)
 
 
@@ -138,8 +138,8 @@ def _product(here: Tensor, there: Tensor, of_here: slice, of_there: slice) -> Te
 
 def _fourier(positions: Tensor, frequencies: Tensor, size: int, like: Tensor) -> Tensor:
     """[2, P, F]: real and imaginary parts of exp(-2 pi i p f / size), on the device of `like`."""
-    turns = (positions.to(like.device)[:, None] * frequencies.to(like.device)[None]) % size
-    angle = turns.to(like.dtype) * (2 * math.pi / size)
+    positions, frequencies = (x.to(like.device, like.dtype) for x in (positions, frequencies))
+    angle = (positions[:, None] * frequencies[None] % size) * (2 * math.pi / size)
     return torch.stack([angle.cos(), -angle.sin()], dim=0)
 
 
@@ -163,7 +163,7 @@ def _finer(misfit: Tensor, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tenso
     damping = 0.05 * (bend_y.abs() + bend_x.abs()) + 1e-3
     bend_y, bend_x = bend_y.clamp(min=0) + damping, bend_x.clamp(min=0) + damping
     mixed = (along - across) / 4
-    mixed = mixed * (mixed.square() < 0.98 * bend_y * bend_x)
+    mixed = torch.where(mixed.square() < 0.98 * bend_y * bend_x, mixed, torch.zeros_like(mixed))
     size = bend_y * bend_x - mixed.square()
     return (
         (-(bend_x * slope_y - mixed * slope_x) / size).clamp(-0.6, 0.6),

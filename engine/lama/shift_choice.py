@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from engine.lama.grids import box_mean, diffused, mean_where
+from engine.lama.grids import box_mean, diffused, mean_where, wholly
 from engine.lama.pyramid_fill import fill_smoothly
 from engine.lama.self_similarity import Shifts, find_shifts
 
@@ -65,8 +65,8 @@ def choose_shifts(colour: Tensor, strength: Tensor, known: Tensor, cell_px: int)
     (look, form, here_known), (there_look, there_form, source_known) = (
         torch.split(x, [4, 3, 1], dim=1) for x in (here, there)
     )
-    here_known = (here_known > 0.999).to(here.dtype)
-    source_known = (source_known.squeeze(1) > 0.999).to(here.dtype)  # [B, K, h / 2, w / 2]
+    here_known = wholly(here_known)
+    source_known = wholly(source_known.squeeze(1))  # [B, K, h / 2, w / 2]
 
     unlike = _difference(look, there_look) + _difference(form, there_form)
     nearby = box_mean(diffused(unlike, here_known * source_known), _SMOOTHING_BLOCKS)
@@ -98,7 +98,8 @@ def _blocks_and_sources(cells: Tensor, shifts: Shifts) -> tuple[Tensor, Tensor]:
     inside = (y >= 0) & (y <= height - BLOCK_CELLS) & (x >= 0) & (x <= width - BLOCK_CELLS)
     source = y.clamp(0, height - 1) * width + x.clamp(0, width - 1)  # [B, K, h / 2, w / 2]
     moved = means.flatten(2).gather(2, source.flatten(1).unsqueeze(1).expand(-1, channels, -1))
-    moved = moved.reshape(batch, channels, *source.shape[1:]) * inside.to(cells.dtype).unsqueeze(1)
+    moved = moved.reshape(batch, channels, *source.shape[1:])
+    moved = torch.where(inside.unsqueeze(1), moved, torch.zeros_like(moved))
     return means[:, :, ::BLOCK_CELLS, ::BLOCK_CELLS], moved
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from engine.lama.detail_strength import detail_strength, gain_to_strength
-from engine.lama.grids import box_mean, diffused, resized
+from engine.lama.grids import box_mean, diffused, resized, wholly
 from engine.lama.pyramid_fill import fill_smoothly
 from engine.lama.shift_choice import BLOCK_CELLS, Choice, choose_shifts
 
@@ -45,7 +45,7 @@ class ShiftFill(nn.Module):
         """
         smooth = fill_smoothly(known, weight)
         cells = functional.avg_pool2d(smooth, _CELL_PX)
-        cell_known = (functional.avg_pool2d(weight, _CELL_PX) > 0.999).to(smooth.dtype)
+        cell_known = wholly(functional.avg_pool2d(weight, _CELL_PX))
         detail = smooth - resized(box_mean(cells, 1), smooth)
         power = functional.avg_pool2d((detail * weight).square().mean(1, keepdim=True), _CELL_PX)
         strength = diffused(box_mean(power, 1).clamp(min=1e-10).sqrt(), cell_known)
@@ -91,9 +91,9 @@ def _copy_blended(picture: Tensor, choice: Choice) -> Tensor:
     """The same blended between neighbouring blocks; the picture itself where the source is unknown."""
     height, width = picture.shape[-2:]
     (upper, lower, share_y), (left, right, share_x) = (
-        _neighbours(torch.arange(size, device=picture.device)) for size in (height, width)
+        _neighbours(torch.arange(size, device=picture.device).to(picture.dtype)) for size in (height, width)
     )
-    choices = torch.cat([choice.rows, choice.columns, choice.source_known.long()], dim=1)
+    choices = torch.cat([choice.rows, choice.columns, choice.source_known.round().long()], dim=1)
     last_row, last_column = choices.shape[-2] - 1, choices.shape[-1] - 1
     blended = torch.zeros_like(picture)
     for row, weight_y in ((upper, 1 - share_y), (lower, share_y)):
@@ -102,8 +102,7 @@ def _copy_blended(picture: Tensor, choice: Choice) -> Tensor:
             of_block = of_row.index_select(3, column.clamp(0, last_column))
             rows, columns, known = torch.split(of_block, 1, dim=1)
             source = _gathered(picture, rows, columns)
-            known_share = known.to(picture.dtype)
-            part = known_share * source + (1 - known_share) * picture
+            part = torch.where(known > 0, source, picture)
             blended = blended + weight_y[:, None] * weight_x * part
     return blended
 
@@ -114,9 +113,9 @@ def _enlarged(x: Tensor, times: int) -> Tensor:
 
 def _neighbours(pixel: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The blocks before and after each pixel of an axis, by their middles, and the share of the latter."""
-    first = (pixel + _BLOCK_PX // 2) // _BLOCK_PX - 1
-    from_edge = (pixel - _BLOCK_PX * (first + 1)).to(torch.float32) + 0.5  # of the two blocks
-    return first, first + 1, (from_edge / _BLEND_PX + 0.5).clamp(0, 1)
+    first = ((pixel + _BLOCK_PX // 2) / _BLOCK_PX).floor() - 1
+    from_edge = pixel - _BLOCK_PX * (first + 1) + 0.5  # of the two blocks
+    return first.long(), first.long() + 1, (from_edge / _BLEND_PX + 0.5).clamp(0, 1)
 
 
 def _gathered(picture: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
