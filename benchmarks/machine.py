@@ -103,15 +103,8 @@ def _product_of_bytes(side: int) -> Callable[[], Any]:
     weights = torch.randint(-127, 128, (side, side), dtype=torch.int8)
     packed = torch.ops.onednn.qlinear_prepack(weights, [side, side])
     steps, zeros = torch.full((side,), 1 / 127), torch.zeros(side, dtype=torch.int64)
-    into: tuple[Any, ...] = (
-        None,
-        1.0,
-        0,
-        torch.float32,
-        "none",
-        [],
-        "",
-    )  # no bias, unscaled, nothing applied to it
+    # No bias, unscaled, nothing applied to it.
+    into: tuple[Any, ...] = (None, 1.0, 0, torch.float32, "none", [], "")
     return partial(torch.ops.onednn.qlinear_pointwise, values, 1 / 255, 0, packed, steps, zeros, *into)
 
 

@@ -17,6 +17,12 @@ shapes = st.tuples(st.integers(1, 40), st.integers(1, 40)).flatmap(
 )
 
 
+def written_by_opencv(pixels: np.ndarray) -> bytes:
+    """As an earlier version stored photos."""
+    up = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP)
+    return cv2.imencode(".png", np.ascontiguousarray(pixels[..., ::-1]), up)[1].tobytes()
+
+
 def seen_by_pillow(data: bytes) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(data)))
 
@@ -57,8 +63,7 @@ def test_png_of_another_writer_is_read_too() -> None:
     # Files that an earlier version stored: OpenCV's, and with rows of every kind as Pillow chooses them.
     y, x = np.mgrid[:60, :80]
     pixels = np.stack([(x * y) % 256, x * 3, y * 4], axis=-1).astype(np.uint8)
-    up = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP)
-    by_opencv = cv2.imencode(".png", np.ascontiguousarray(pixels[..., ::-1]), up)[1].tobytes()
+    by_opencv = written_by_opencv(pixels)
     by_pillow = io.BytesIO()
     Image.fromarray(pixels).save(by_pillow, "PNG")
     for data in (by_opencv, by_pillow.getvalue()):
@@ -70,8 +75,7 @@ def test_png_of_a_photo_is_no_larger_than_opencv_makes_it() -> None:
     rng = np.random.default_rng(0)
     smooth = 120 + 60 * np.sin(x / 60) + 40 * np.cos(y / 45)
     photo = (smooth[..., None] + rng.normal(0, 4, (400, 600, 3))).clip(0, 255).astype(np.uint8)
-    up = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP)
-    assert len(encode_png(photo)) < 1.05 * len(cv2.imencode(".png", photo, up)[1])
+    assert len(encode_png(photo)) < 1.05 * len(written_by_opencv(photo))
 
 
 @pytest.mark.parametrize("position", [30, 45, 500, -20])
