@@ -21,9 +21,14 @@ WORKING_SIDE_PX = 128
 SURE_LOGIT = 2.0  # at 2 the network is right about nine times in ten; the cut decides below
 _ROUNDS = 2  # of learning colours and dividing by them
 _STEPS = 80  # of each division
-_BOUNDARY_COST = 25.0  # of one pixel, in units of log likelihood
+_BOUNDARY_COST = 15.0  # of one pixel, in units of log likelihood
 _MOST_EVIDENCE = 20.0  # of one pixel, likewise
-_BELIEF = 1.0  # of one unit of the network's logits, in units of log likelihood
+# One unit of the network's logits counts as one of log likelihood where colours tell the object from its
+# background, as up to eight where they do not: the smaller the evidence of what is open, the more, unless
+# hardly any sure pixel has the other side's colours.
+_TELLING_EVIDENCE = 8.0  # mean, in units of log likelihood
+_TELLING_ERRORS = 0.08  # share of the sure pixels, mean of both sides
+_MOST_BELIEF = 8.0
 _SURE_COST = 500.0
 _TAP_SHARE = 0.02  # of the working side: as far around a tap the user is believed
 _LEAST_SIDE_PX = 8
@@ -72,7 +77,8 @@ def cut_by_colour(
         fits_object = log_likelihood(terms, fit_mixture(terms[inside]))
         fits_background = log_likelihood(terms, fit_mixture(terms[~inside]))
         evidence = np.clip(fits_background - fits_object, -_MOST_EVIDENCE, _MOST_EVIDENCE)
-        open_cost = evidence.reshape(guess.shape) - _BELIEF * guess
+        evidence = evidence.reshape(guess.shape)
+        open_cost = evidence - _belief(evidence, sure) * guess
         cost = np.where(sure == 0, open_cost, -_SURE_COST * sure)
         share = divide(cost.astype(np.float32, copy=False), weights, _BOUNDARY_COST, share, _STEPS)
         is_object = share > 0.5
@@ -85,3 +91,17 @@ def cut_by_colour(
         cv2.circle(beside_taps, (x, y), round(radius / scale) + 1, (0,), cv2.FILLED)
     np.copyto(mask, logits > 0, where=(np.abs(logits) > SURE_LOGIT) & (beside_taps > 0))
     return mask
+
+
+def _belief(evidence: NDArray[np.float32], sure: NDArray[np.float32]) -> float:
+    """What one unit of logit counts beside the colours' `evidence`, below 0 for the object; `sure` 0 is open.
+
+    In clutter the two mixtures overlap, and their small differences are chance: there the network decides.
+    """
+    is_open = sure == 0
+    if not is_open.any():
+        return 1.0
+    clearness = float(np.abs(evidence[is_open]).mean()) / _TELLING_EVIDENCE
+    sides = [side * evidence[sure * side > 0] for side in (1, -1)]
+    errors = float(np.mean([(side >= 0).mean() if side.size else 0.5 for side in sides]))
+    return float(np.clip(max(clearness, 1e-3) ** -2 * min(errors / _TELLING_ERRORS, 1.0), 1.0, _MOST_BELIEF))

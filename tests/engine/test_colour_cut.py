@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 
@@ -19,6 +20,14 @@ def test_vague_logits_become_the_outline_of_the_colours(size: tuple[int, int]) -
     logits = vague(share, width // 2 + height // 10, height // 2, height * 0.35)
     mask = cut_by_colour(painted(share, noise=10).pixels, logits)
     assert iou(mask, share > 0.5) > 0.95 > iou(logits > 0, share > 0.5) + 0.2
+
+
+def test_in_clutter_the_network_is_believed_and_not_the_colours() -> None:
+    """Object and background of the same colours, in patches: their mixtures differ by chance alone."""
+    patches = np.random.default_rng(3).integers(0, 255, (60, 80, 3), dtype=np.uint8)
+    picture = cv2.resize(patches, (320, 240), interpolation=cv2.INTER_NEAREST)
+    logits = vague(disc(320, 240, 160, 120, 60), 160, 120, 90)
+    assert iou(cut_by_colour(picture, logits), logits > 0) > 0.85
 
 
 def test_sure_logits_are_not_overruled_by_colour() -> None:
