@@ -18,13 +18,13 @@ from ray.serve.handle import DeploymentHandle
 from deployments.gpu_share import keep_to_share
 from deployments.messages import Decoded, Outline, PictureRef, Refined, RefineRequest
 from deployments.pictures import PictureReader
-from deployments.reports import candidate_fields, object_fields, outline_fields
+from deployments.reports import object_fields, preview_fields
 from engine.closer_look import part_to_look_at, prompt_in, seen_closer
 from engine.lama.inpaint import plan_removal
 from engine.photo import read_mask
 from engine.png import encode_png
 from engine.priority import compute_in_background
-from engine.refine import refine_given_mask, refine_object
+from engine.refine import choose_mask, refine_given_mask, refine_object
 from engine.regions import whole_mask
 from engine.types import ObjectPrompt, PixelBox, RefineOptions
 from settings import Settings
@@ -142,10 +142,10 @@ class MaskRefiner:
     def _outline(self, picture: PictureRef, decoded: Decoded, prompt: ObjectPrompt, as_png: bool) -> Outline:
         image = self._pictures.read(picture)
         (proposal,) = decoded.objects
-        chosen = refine_object(proposal, prompt, image, decoded.image_size, RefineOptions(), 0)
-        candidates = candidate_fields(proposal, prompt, chosen, image, decoded.image_size)
+        chosen = choose_mask(proposal, prompt, image, decoded.image_size, 0)
+        fields = preview_fields(proposal, prompt, chosen, image, decoded.image_size)
         png = encode_png(whole_mask(chosen.mask, image.width, image.height)) if as_png else b""
-        return Outline({**outline_fields(chosen, image), "candidates": candidates}, png)
+        return Outline(fields, png)
 
     async def check_health(self) -> None:
         """Answered on the loop that serves requests, so that a blocked replica is replaced."""

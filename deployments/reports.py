@@ -13,15 +13,40 @@ import numpy as np
 from engine.cutout import CutOut
 from engine.refine import candidate_mask
 from engine.shapes import coco_rle, mask_polygons
-from engine.types import DecodedObject, MaskRegion, ObjectPrompt, PixelBox, RefinedObject, RgbImage
+from engine.types import (
+    ChosenMask,
+    DecodedObject,
+    MaskRegion,
+    ObjectPrompt,
+    PixelBox,
+    RefinedObject,
+    RgbImage,
+)
 
 
-def outline_fields(refined: RefinedObject, image: RgbImage) -> dict[str, Any]:
-    """Score, area, box, outlines and exact pixels of one object, in pixels of `original.png`."""
-    return _mask_fields(refined.mask, refined.score, image)
+def preview_fields(
+    decoded: DecodedObject, prompt: ObjectPrompt, chosen: ChosenMask, image: RgbImage, image_size: int
+) -> dict[str, Any]:
+    """A mask, and the decoder's masks in its order of use: the one in use as refined, the others as decoded.
+
+    Those below the smallest useful area are left out.
+    """
+    own = _mask_fields(chosen.mask, chosen.score, image)
+    candidates: list[dict[str, Any]] = []
+    for candidate in decoded.candidates:
+        score, stability = min(max(candidate.score, 0.0), 1.0), candidate.stability
+        if (score, stability) == (chosen.score, chosen.stability):
+            fields: dict[str, Any] | None = own
+        else:
+            mask = candidate_mask(candidate, decoded.seen, prompt, image, image_size)
+            fields = None if mask is None else _mask_fields(mask, score, image)
+        if fields is not None:
+            candidates.append({**fields, "stability": round(stability, 4)})
+    return {**own, "candidates": candidates}
 
 
 def _mask_fields(mask: MaskRegion, score: float, image: RgbImage) -> dict[str, Any]:
+    """Score, area, box, outlines and exact pixels of one object, in pixels of `original.png`."""
     return {
         "score": round(score, 4),
         "area": int(np.count_nonzero(mask.pixels)),
@@ -31,25 +56,6 @@ def _mask_fields(mask: MaskRegion, score: float, image: RgbImage) -> dict[str, A
     }
 
 
-def candidate_fields(
-    decoded: DecodedObject, prompt: ObjectPrompt, chosen: RefinedObject, image: RgbImage, image_size: int
-) -> list[dict[str, Any]]:
-    """The decoder's masks in its order of use: the one in use as refined, the others as decoded.
-
-    Those below the smallest useful area are left out.
-    """
-    fields: list[dict[str, Any]] = []
-    for candidate in decoded.candidates:
-        score, stability = min(max(candidate.score, 0.0), 1.0), candidate.stability
-        if (score, stability) == (chosen.score, chosen.stability):
-            mask: MaskRegion | None = chosen.mask
-        else:
-            mask = candidate_mask(candidate, decoded.seen, prompt, image, image_size)
-        if mask is not None:
-            fields.append({**_mask_fields(mask, score, image), "stability": round(stability, 4)})
-    return fields
-
-
 def object_fields(
     index: int, prompt: ObjectPrompt, refined: RefinedObject, image: RgbImage
 ) -> dict[str, Any]:
@@ -57,7 +63,7 @@ def object_fields(
     return {
         "index": index,
         "prompt": asdict(prompt),
-        **outline_fields(refined, image),
+        **_mask_fields(refined.mask, refined.score, image),
         "stability": round(refined.stability, 4),
         "warnings": list(refined.warnings),
     }

@@ -69,8 +69,37 @@ def outline_of_logits(
         image_size: Side of the padded frame, pixels.
     """
     found = _mask_of_logits(logits, prompt, image, image_size)
+    return None if found is None else _softened(found, prompt, image)
+
+
+def mask_of_logits(
+    logits: NDArray[np.float32], prompt: ObjectPrompt, image: RgbImage, image_size: int
+) -> MaskRegion | None:
+    """The mask of `outline_of_logits` alone, in half the time where the soft edge does not move it."""
+    found = _mask_of_logits(logits, prompt, image, image_size)
     if found is None:
         return None
+    window, mask = found.window, found.pixels
+    if not found.settled:
+        outline = _softened(found, prompt, image)
+        if outline is None:
+            return None
+        window, mask = outline.window, outline.mask
+    tight = tight_box(mask, window)
+    if tight is None or np.count_nonzero(mask) < LEAST_AREA_PX:
+        return None
+    return MaskRegion(tight, reframed(mask, window, tight))
+
+
+def box_of_logits(
+    logits: NDArray[np.float32], prompt: ObjectPrompt, image: RgbImage, image_size: int
+) -> PixelBox | None:
+    """Where `outline_of_logits` finds the object, without its soft edge: arguments are the same."""
+    found = _mask_of_logits(logits, prompt, image, image_size)
+    return None if found is None else found.tight
+
+
+def _softened(found: _Mask, prompt: ObjectPrompt, image: RgbImage) -> Outline | None:
     radius = max(1, round(found.edge_px))
     window = found.tight.grow(2 * radius + 2).clip(image.width, image.height)
     mask = reframed(found.pixels, found.window, window)
@@ -80,14 +109,6 @@ def outline_of_logits(
     if np.count_nonzero(mask) < LEAST_AREA_PX:
         return None
     return Outline(window, mask, alpha, found.edge_px)
-
-
-def box_of_logits(
-    logits: NDArray[np.float32], prompt: ObjectPrompt, image: RgbImage, image_size: int
-) -> PixelBox | None:
-    """Where `outline_of_logits` finds the object, without its soft edge: arguments are the same."""
-    found = _mask_of_logits(logits, prompt, image, image_size)
-    return None if found is None else found.tight
 
 
 def _mask_of_logits(

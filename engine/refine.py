@@ -7,16 +7,26 @@ own box.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 
 from engine.closer_look import picture_in, prompt_in
 from engine.errors import MaskTooSmallError
 from engine.hole import hole_weights, ring_px
-from engine.outline import Outline, outline_of_logits, outline_of_mask, points_in, quick_mask
+from engine.outline import (
+    Outline,
+    mask_of_logits,
+    outline_of_logits,
+    outline_of_mask,
+    points_in,
+    quick_mask,
+)
 from engine.regions import in_picture, reframed, tight_box
 from engine.types import (
+    ChosenMask,
     DecodedObject,
     MaskCandidate,
     MaskRegion,
@@ -33,6 +43,8 @@ _LOW_SCORE = 0.6
 _LOW_STABILITY = 0.7
 _LARGE_SHARE = 0.6
 _THIN_PX = 4.0
+
+Found = TypeVar("Found")
 
 
 def refine_object(
@@ -56,13 +68,42 @@ def refine_object(
     Raises:
         MaskTooSmallError: No candidate has 50 pixels.
     """
+
+    def found_in(candidate: MaskCandidate) -> Outline | None:
+        return _outline(decoded.seen, candidate, prompt, image, image_size)
+
+    place, outline = _first_found(decoded, found_in, object_index)
+    candidate = decoded.candidates[place]
+    notes = _candidate_warnings(place, candidate)
+    return _object(outline, prompt, image, options, _share(candidate.score), candidate.stability, notes)
+
+
+def choose_mask(
+    decoded: DecodedObject, prompt: ObjectPrompt, image: RgbImage, image_size: int, object_index: int
+) -> ChosenMask:
+    """The mask that `refine_object` would use, alone: to be shown at once. Arguments and errors as there."""
+
+    def found_in(candidate: MaskCandidate) -> MaskRegion | None:
+        return _mask_alone(decoded.seen, candidate, prompt, image, image_size)
+
+    place, mask = _first_found(decoded, found_in, object_index)
+    candidate = decoded.candidates[place]
+    return ChosenMask(mask, _share(candidate.score), candidate.stability)
+
+
+def _first_found(
+    decoded: DecodedObject, found_in: Callable[[MaskCandidate], Found | None], object_index: int
+) -> tuple[int, Found]:
+    """The first candidate that is large enough: its place, and what is found in it."""
     for place, candidate in enumerate(decoded.candidates):
-        outline = _outline(decoded.seen, candidate, prompt, image, image_size)
-        if outline is not None:
-            score = min(max(candidate.score, 0.0), 1.0)
-            notes = _candidate_warnings(place, candidate)
-            return _object(outline, prompt, image, options, score, candidate.stability, notes)
+        found = found_in(candidate)
+        if found is not None:
+            return place, found
     raise MaskTooSmallError(f"Segmentation failed for object {object_index}: mask too small")
+
+
+def _share(score: float) -> float:
+    return min(max(score, 0.0), 1.0)
 
 
 def candidate_mask(
@@ -87,6 +128,15 @@ def _outline(
         return outline_of_logits(candidate.logits, prompt, image, image_size)
     found = outline_of_logits(candidate.logits, prompt_in(seen, prompt), picture_in(seen, image), image_size)
     return None if found is None else replace(found, window=in_picture(found.window, seen))
+
+
+def _mask_alone(
+    seen: PixelBox | None, candidate: MaskCandidate, prompt: ObjectPrompt, image: RgbImage, image_size: int
+) -> MaskRegion | None:
+    if seen is None:
+        return mask_of_logits(candidate.logits, prompt, image, image_size)
+    found = mask_of_logits(candidate.logits, prompt_in(seen, prompt), picture_in(seen, image), image_size)
+    return None if found is None else MaskRegion(in_picture(found.box, seen), found.pixels)
 
 
 def refine_given_mask(

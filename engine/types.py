@@ -162,6 +162,15 @@ class WeightRegion:
 
 
 @dataclass(frozen=True, slots=True)
+class ChosenMask:
+    """The mask that an object will have, and what the network said of it."""
+
+    mask: MaskRegion
+    score: float
+    stability: float
+
+
+@dataclass(frozen=True, slots=True)
 class RefinedObject:
     """One object after clean-up: what to cut out and what to remove.
 

@@ -1,11 +1,12 @@
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from engine.errors import MaskTooSmallError
 from engine.mobile_sam.segment import upscale_logits
-from engine.refine import refine_given_mask, refine_object
+from engine.refine import choose_mask, refine_given_mask, refine_object
 from engine.types import (
     DecodedObject,
     MaskCandidate,
@@ -53,6 +54,25 @@ def test_object_comes_out_with_its_mask_edge_and_hole() -> None:
     assert item.warnings == () and (item.score, item.stability) == (0.9, 0.95)
     for part in (item.mask, item.soft_alpha, item.hole):
         assert not part.pixels.flags.writeable
+
+
+@pytest.mark.parametrize(
+    ("width", "side", "seen"),
+    [(400, 256, None), (1800, 256, None), (400, 64, None), (400, 64, PixelBox(60, 30, 340, 280))],
+    ids=["fine", "coarse", "small network", "looked at twice"],
+)
+def test_the_mask_that_is_shown_is_the_mask_that_is_used(
+    width: int, side: int, seen: PixelBox | None
+) -> None:
+    height = width * 3 // 4
+    share = disc(width, height, width // 2, height // 2, height // 4)
+    image = painted(share, noise=20)
+    shown = share if seen is None else share[seen.slices]
+    answer = replace(decoded(shown, side=side), seen=seen)
+    prompt = ObjectPrompt(((width / 2, height / 2),), (1,))
+    alone, item = choose_mask(answer, prompt, image, 256, 3), refined(answer, image, prompt)
+    assert alone.mask.box == item.mask.box and np.array_equal(alone.mask.pixels, item.mask.pixels)
+    assert (alone.score, alone.stability) == (item.score, item.stability)
 
 
 def test_fine_logits_are_thresholded_as_they_are() -> None:
