@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from engine.cutout import CutOut
-from engine.refine import candidate_mask
+from engine.refine import candidate_mask, shown_score
 from engine.shapes import coco_rle, mask_polygons
 from engine.types import (
     ChosenMask,
@@ -34,7 +34,7 @@ def preview_fields(
     own = _mask_fields(chosen.mask, chosen.score, image)
     candidates: list[dict[str, Any]] = []
     for candidate in decoded.candidates:
-        score, stability = min(max(candidate.score, 0.0), 1.0), candidate.stability
+        score, stability = shown_score(candidate), candidate.stability
         if (score, stability) == (chosen.score, chosen.stability):
             fields: dict[str, Any] | None = own
         else:

@@ -102,6 +102,6 @@ def _belief(evidence: NDArray[np.float32], sure: NDArray[np.float32]) -> float:
     if not is_open.any():
         return 1.0
     clearness = float(np.abs(evidence[is_open]).mean()) / _TELLING_EVIDENCE
-    sides = [side * evidence[sure * side > 0] for side in (1, -1)]
-    errors = float(np.mean([(side >= 0).mean() if side.size else 0.5 for side in sides]))
+    against = [side * evidence[sure * side > 0] >= 0 for side in (1, -1)]  # the sure pixels of each side
+    errors = float(np.mean([wrong.mean() if wrong.size else 0.5 for wrong in against]))
     return float(np.clip(max(clearness, 1e-3) ** -2 * min(errors / _TELLING_ERRORS, 1.0), 1.0, _MOST_BELIEF))

@@ -79,16 +79,15 @@ def mask_of_logits(
     found = _mask_of_logits(logits, prompt, image, image_size)
     if found is None:
         return None
-    window, mask = found.window, found.pixels
-    if not found.settled:
-        outline = _softened(found, prompt, image)
-        if outline is None:
-            return None
-        window, mask = outline.window, outline.mask
-    tight = tight_box(mask, window)
-    if tight is None or np.count_nonzero(mask) < LEAST_AREA_PX:
+    if found.settled:
+        mask = reframed(found.pixels, found.window, found.tight)
+        return MaskRegion(found.tight, mask) if np.count_nonzero(mask) >= LEAST_AREA_PX else None
+    outline = _softened(found, prompt, image)
+    if outline is None:
         return None
-    return MaskRegion(tight, reframed(mask, window, tight))
+    tight = tight_box(outline.mask, outline.window)
+    assert tight is not None  # it has pixels
+    return MaskRegion(tight, reframed(outline.mask, outline.window, tight))
 
 
 def box_of_logits(

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.closer_look import picture_in, prompt_in
 from engine.errors import MaskTooSmallError
@@ -68,42 +69,49 @@ def refine_object(
     Raises:
         MaskTooSmallError: No candidate has 50 pixels.
     """
-
-    def found_in(candidate: MaskCandidate) -> Outline | None:
-        return _outline(decoded.seen, candidate, prompt, image, image_size)
-
-    place, outline = _first_found(decoded, found_in, object_index)
+    place, outline, part = _first_found(decoded, prompt, image, image_size, object_index, outline_of_logits)
+    outline = replace(outline, window=in_picture(outline.window, part))
     candidate = decoded.candidates[place]
     notes = _candidate_warnings(place, candidate)
-    return _object(outline, prompt, image, options, _share(candidate.score), candidate.stability, notes)
+    return _object(outline, prompt, image, options, shown_score(candidate), candidate.stability, notes)
 
 
 def choose_mask(
     decoded: DecodedObject, prompt: ObjectPrompt, image: RgbImage, image_size: int, object_index: int
 ) -> ChosenMask:
     """The mask that `refine_object` would use, alone: to be shown at once. Arguments and errors as there."""
-
-    def found_in(candidate: MaskCandidate) -> MaskRegion | None:
-        return _mask_alone(decoded.seen, candidate, prompt, image, image_size)
-
-    place, mask = _first_found(decoded, found_in, object_index)
+    place, mask, part = _first_found(decoded, prompt, image, image_size, object_index, mask_of_logits)
     candidate = decoded.candidates[place]
-    return ChosenMask(mask, _share(candidate.score), candidate.stability)
+    mask = MaskRegion(in_picture(mask.box, part), mask.pixels)
+    return ChosenMask(mask, shown_score(candidate), candidate.stability)
 
 
 def _first_found(
-    decoded: DecodedObject, found_in: Callable[[MaskCandidate], Found | None], object_index: int
-) -> tuple[int, Found]:
-    """The first candidate that is large enough: its place, and what is found in it."""
+    decoded: DecodedObject,
+    prompt: ObjectPrompt,
+    image: RgbImage,
+    image_size: int,
+    object_index: int,
+    find: Callable[[NDArray[np.float32], ObjectPrompt, RgbImage, int], Found | None],
+) -> tuple[int, Found, PixelBox]:
+    """The first candidate that is large enough: its place, what `find` finds in it, and in which part."""
+    part = _part_seen(decoded.seen, image)
+    moved, picture = prompt_in(part, prompt), picture_in(part, image)
     for place, candidate in enumerate(decoded.candidates):
-        found = found_in(candidate)
+        found = find(candidate.logits, moved, picture, image_size)
         if found is not None:
-            return place, found
+            return place, found, part
     raise MaskTooSmallError(f"Segmentation failed for object {object_index}: mask too small")
 
 
-def _share(score: float) -> float:
-    return min(max(score, 0.0), 1.0)
+def _part_seen(seen: PixelBox | None, image: RgbImage) -> PixelBox:
+    """Which part of the picture the decoder saw: all of it, unless it looked again from nearer."""
+    return seen or PixelBox(0, 0, image.width, image.height)
+
+
+def shown_score(candidate: MaskCandidate) -> float:
+    """The predicted IoU as a share, 0..1; the network's own number may lie outside."""
+    return min(max(candidate.score, 0.0), 1.0)
 
 
 def candidate_mask(
@@ -114,29 +122,9 @@ def candidate_mask(
     image_size: int,
 ) -> MaskRegion | None:
     """A candidate that is not in use, to show beside the one that is: see `engine.outline.quick_mask`."""
-    if seen is None:
-        return quick_mask(candidate.logits, prompt, image.width, image.height, image_size)
-    moved = prompt_in(seen, prompt)
-    mask = quick_mask(candidate.logits, moved, seen.width, seen.height, image_size)
-    return None if mask is None else MaskRegion(in_picture(mask.box, seen), mask.pixels)
-
-
-def _outline(
-    seen: PixelBox | None, candidate: MaskCandidate, prompt: ObjectPrompt, image: RgbImage, image_size: int
-) -> Outline | None:
-    if seen is None:
-        return outline_of_logits(candidate.logits, prompt, image, image_size)
-    found = outline_of_logits(candidate.logits, prompt_in(seen, prompt), picture_in(seen, image), image_size)
-    return None if found is None else replace(found, window=in_picture(found.window, seen))
-
-
-def _mask_alone(
-    seen: PixelBox | None, candidate: MaskCandidate, prompt: ObjectPrompt, image: RgbImage, image_size: int
-) -> MaskRegion | None:
-    if seen is None:
-        return mask_of_logits(candidate.logits, prompt, image, image_size)
-    found = mask_of_logits(candidate.logits, prompt_in(seen, prompt), picture_in(seen, image), image_size)
-    return None if found is None else MaskRegion(in_picture(found.box, seen), found.pixels)
+    part = _part_seen(seen, image)
+    mask = quick_mask(candidate.logits, prompt_in(part, prompt), part.width, part.height, image_size)
+    return None if mask is None else MaskRegion(in_picture(mask.box, part), mask.pixels)
 
 
 def refine_given_mask(
