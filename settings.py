@@ -111,7 +111,8 @@ class Settings(BaseSettings):
     precision: Precision = Field(
         Precision.AUTO,
         description="Arithmetic of the networks: `fp32`, `bf16`, `int8` (LaMa's; the others stay in fp32), "
-        "or `auto`: what is fastest on this processor and leaves masks and fills as they are.",
+        "`int8+bf16` (LaMa's; the others in bf16), or `auto`: what is fastest on this processor and leaves "
+        "masks and fills as they are.",
     )
     threads: int = Field(
         0, ge=0, le=1024, description="Threads of one network on a CPU; 0 = all cores of the machine."

@@ -184,7 +184,7 @@ def load_inpainter(settings: Settings) -> LoadedInpainter:
     inpainter, run = load_in_best_precision(
         settings,
         f"LaMa {file.digest}",
-        (Precision.BF16, Precision.INT8),
+        (Precision.BF16, Precision.INT8, Precision.INT8_BF16),
         build,
         lambda exact, fast: fill_difference(exact, fast, 256),
         MOST_FILL_DIFFERENCE,

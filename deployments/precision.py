@@ -49,7 +49,8 @@ def load_in_best_precision(
         work: one run of a network, to be timed: there are processors that have bf16 and are slower with it.
     """
     if settings.precision is not Precision.AUTO:
-        return build(settings.precision if settings.precision in offers else Precision.FP32)
+        wanted = settings.precision if settings.precision in offers else settings.precision.elsewhere
+        return build(wanted if wanted in offers else Precision.FP32)
     if runs_on_gpu(settings.device):
         return build(Precision.FP32)  # bf16 has not been tried on one
     processor, has = known_to_processor()

@@ -18,9 +18,10 @@ import numpy as np
 
 from engine.conversion import convert, convert_to_8_bits, last_line
 from engine.errors import ExecutionError
-from engine.kept_models import kept_conversion, kept_in_8_bits
+from engine.kept_models import kept_for
 from engine.network_source import NetworkSource
 from engine.silent_openvino import openvino
+from engine.types import Precision
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +31,7 @@ _LARGEST_KEPT_BYTES = 32 << 20
 
 
 def open_compiled(
-    source: NetworkSource, properties: Mapping[str, Any], cache_dir: Path | None, *, in_8_bits: bool
+    source: NetworkSource, properties: Mapping[str, Any], cache_dir: Path | None, precision: Precision
 ) -> Any:
     """The network as an `openvino.CompiledModel` for the CPU: from below `cache_dir`, or made now and kept.
 
@@ -42,8 +43,8 @@ def open_compiled(
     """
     core = openvino.Core()
     if cache_dir is None:
-        return _compile(core, _made(core, source, in_8_bits), properties)
-    kept = (kept_in_8_bits if in_8_bits else kept_conversion)(core, source, cache_dir)
+        return _compile(core, _made(core, source, precision), properties)
+    kept = kept_for(core, source, cache_dir, precision)
     try:
         kept.keep()
         keeps = kept.weights_bytes() <= _LARGEST_KEPT_BYTES
@@ -54,15 +55,15 @@ def open_compiled(
         compiled = _compile(core, kept.read(core), properties)
     except OSError as error:
         log.warning("the converted %s cannot be kept: %s", source.name, error)
-        return _compile(core, _made(core, source, in_8_bits), properties)
+        return _compile(core, _made(core, source, precision), properties)
     if keeps:
         _keep(compiled, file, source.name)
     return compiled
 
 
-def _made(core: Any, source: NetworkSource, in_8_bits: bool) -> Any:
+def _made(core: Any, source: NetworkSource, precision: Precision) -> Any:
     model = convert(core, source)
-    return convert_to_8_bits(core, source, model) if in_8_bits else model
+    return convert_to_8_bits(core, source, model, precision) if precision.has_8_bits else model
 
 
 def _compile(core: Any, model: Any, properties: Mapping[str, Any]) -> Any:

@@ -25,6 +25,7 @@ from engine.conversion import convert, convert_to_8_bits, last_line
 from engine.file_lock import only_process
 from engine.network_source import NetworkSource, digest_of_code
 from engine.silent_openvino import openvino
+from engine.types import Precision
 
 log = logging.getLogger(__name__)
 
@@ -87,18 +88,25 @@ class KeptModel:
         return (self.folder / _FILE).with_suffix(".bin").stat().st_size
 
 
-def kept_conversion(core: Any, source: NetworkSource, cache_dir: Path) -> KeptModel:
+def kept_for(core: Any, source: NetworkSource, cache_dir: Path, precision: Precision) -> KeptModel:
+    """What is compiled for `precision`: bf16 is made of fp32 while compiling, 8 bits are not."""
+    if precision.has_8_bits:
+        return _kept_in_8_bits(core, source, cache_dir, precision)
+    return _kept_conversion(core, source, cache_dir)
+
+
+def _kept_conversion(core: Any, source: NetworkSource, cache_dir: Path) -> KeptModel:
     """The network as torch has it, in fp32."""
     folder = cache_dir / "converted" / f"{source.name}-{_key(source)}"
     return KeptModel(source.name, folder, partial(convert, core, source))
 
 
-def kept_in_8_bits(core: Any, source: NetworkSource, cache_dir: Path) -> KeptModel:
+def _kept_in_8_bits(core: Any, source: NetworkSource, cache_dir: Path, precision: Precision) -> KeptModel:
     """The network with its wide convolutions in 8 bits, made of the kept conversion."""
-    exact, name = kept_conversion(core, source, cache_dir), f"{source.name}_int8"
+    exact, name = _kept_conversion(core, source, cache_dir), f"{source.name}_{precision.value}"
     key = f"{exact.folder.name} {digest_of_code(_HERE / 'quantization.py')}"
     folder = exact.folder.with_name(f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:32]}")
-    return KeptModel(name, folder, lambda: convert_to_8_bits(core, source, exact.read(core)))
+    return KeptModel(name, folder, lambda: convert_to_8_bits(core, source, exact.read(core), precision))
 
 
 def _save(model: Any, folder: Path) -> None:

@@ -40,12 +40,12 @@ def known_to_processor() -> tuple[str, frozenset[Precision]]:
         from engine.silent_openvino import openvino
 
         core = openvino.Core()
-        capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        capabilities = set(core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
         name = f"{core.get_property('CPU', 'FULL_DEVICE_NAME')}, OpenVINO {openvino.__version__}"
     except (ImportError, RuntimeError):
         return "", frozenset()
-    fast = (Precision.BF16, Precision.INT8)
-    return name, frozenset(one for one in fast if one.value.upper() in capabilities)
+    fast = (Precision.BF16, Precision.INT8, Precision.INT8_BF16)
+    return name, frozenset(one for one in fast if capabilities.issuperset(one.value.upper().split("+")))
 
 
 def probe_picture() -> RgbImage:

@@ -46,18 +46,20 @@ class _Seen:
     means: list[NDArray[np.float64]] = field(default_factory=list)
 
 
-def quantize(core: Any, model: Any, examples: Sequence[Arrays]) -> int:
+def quantize(core: Any, model: Any, examples: Sequence[Arrays], exact_share: float = 0.0) -> int:
     """Rewrite `model` in place; say how many convolutions have 8 bits now.
 
     Args:
         core: `openvino.Core`, to run the examples.
         model: `openvino.Model` in fp32.
         examples: calls of the model with usual inputs.
+        exact_share: of the convolutions that could have 8 bits, the last, which stay as they are, 0..1.
 
     Convolutions over more than one pixel are taken, with 32 channels and more on both sides, whose inputs are
     nowhere negative: as after a ReLU, so that no step is wasted.
     """
     wide = [node for node in model.get_ordered_ops() if _is_wide(node)]
+    wide = wide[: len(wide) - round(exact_share * len(wide))]
     reads = {_name(node.output(0)): _read(node) for node in wide}
     tensors = {_name(tensor): tensor for tensor in reads.values()}
     seen = _observe(core, model, tensors, examples)

@@ -102,8 +102,7 @@ def build_runtime(source: NetworkSource, options: RuntimeOptions) -> Runtime:
 
     module = source.load().eval().requires_grad_(False)
     device = "cuda" if on_gpu else "cpu"
-    precision = Precision.FP32 if options.precision is Precision.INT8 else options.precision
-    return TorchRuntime(module, device, precision=precision, threads=options.threads)
+    return TorchRuntime(module, device, precision=options.precision.elsewhere, threads=options.threads)
 
 
 def runs_on_gpu(device: Device) -> bool:

@@ -66,11 +66,11 @@ def build_openvino_runtime(
     settings: dict[str, Any] = {
         "PERFORMANCE_HINT": "LATENCY",
         # Unless told, OpenVINO computes in bf16 wherever the CPU can; what has 8 bits says so in the model.
-        "INFERENCE_PRECISION_HINT": "bf16" if precision is Precision.BF16 else "f32",
+        "INFERENCE_PRECISION_HINT": "bf16" if precision.elsewhere is Precision.BF16 else "f32",
         # The replicas of one machine would all be pinned to its first cores.
         "ENABLE_CPU_PINNING": False,
     }
     if threads:
         settings["INFERENCE_NUM_THREADS"] = threads
-    compiled = open_compiled(source, settings, cache_dir, in_8_bits=precision is Precision.INT8)
+    compiled = open_compiled(source, settings, cache_dir, precision)
     return OpenVinoRuntime(compiled, precision)

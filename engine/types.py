@@ -28,14 +28,25 @@ class Device(StrEnum):
 class Precision(StrEnum):
     """Of the arithmetic inside a network; what goes in and comes out is fp32 either way.
 
-    INT8 has bytes in the wide convolutions and fp32 elsewhere. AUTO is for settings: the fastest that
-    loses nothing that one sees, see `precision_guard.py`.
+    INT8 has bytes in the wide convolutions and fp32 elsewhere, INT8_BF16 bytes in most of them and bf16
+    elsewhere. AUTO is for settings: the fastest that loses nothing that one sees, see `precision_guard.py`.
     """
 
     AUTO = "auto"
     FP32 = "fp32"
     BF16 = "bf16"
     INT8 = "int8"
+    INT8_BF16 = "int8+bf16"
+
+    @property
+    def has_8_bits(self) -> bool:
+        """Whether convolutions are put into bytes for it."""
+        return self in (Precision.INT8, Precision.INT8_BF16)
+
+    @property
+    def elsewhere(self) -> Precision:
+        """What a network without 8 bits has in its place, and one with them outside of them."""
+        return {Precision.INT8: Precision.FP32, Precision.INT8_BF16: Precision.BF16}.get(self, self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -250,7 +250,7 @@ class NetworkHealth(Wire):
     digest: str
     device: str
     backend: str
-    precision: Literal["fp32", "bf16", "int8"]
+    precision: Literal["fp32", "bf16", "int8", "int8+bf16"]
 
 
 class HealthAnswer(Wire):

@@ -124,6 +124,20 @@ def test_a_batch_and_another_size_answer_alike(layers: nn.Module, in_8_bits: Any
     assert np.linalg.norm(compiled_exactly(in_8_bits)([batch])[0] - exact) < 0.02 * np.linalg.norm(exact)
 
 
+def test_the_last_of_the_wide_convolutions_may_stay_exact(layers: nn.Module) -> None:
+    model, exact = convert(layers), convert(layers)
+    assert quantize(openvino.Core(), model, pictures(3, seed=1), exact_share=0.5) == 1
+    assert quantize(openvino.Core(), exact, pictures(3, seed=1), exact_share=1.0) == 0
+    kinds = {
+        node.get_friendly_name(): node.input_value(1).get_node().get_type_name()
+        for node in model.get_ordered_ops()
+        if node.get_type_name() == "Convolution"
+    }
+    rounded = [name for name, kind in kinds.items() if kind == "Multiply"]
+    assert rounded == [name for name in kinds if name == rounded[0]]
+    assert list(kinds).index(rounded[0]) == 1  # behind `first`: `wide`, and not `padded`
+
+
 def test_a_model_without_wide_convolutions_stays_as_it_is() -> None:
     model = convert(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3)))
     before = len(model.get_ops())

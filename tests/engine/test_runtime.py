@@ -261,6 +261,7 @@ def test_a_network_without_examples_is_not_put_into_8_bits() -> None:
 
 def test_torch_has_no_8_bits_and_says_so() -> None:
     assert build(backend=Backend.TORCH, precision=Precision.INT8).precision is Precision.FP32
+    assert build(backend=Backend.TORCH, precision=Precision.INT8_BF16).precision is Precision.BF16
 
 
 def test_networks_compiled_for_other_settings_are_kept_apart(tmp_path: Path) -> None:
