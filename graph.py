@@ -9,6 +9,7 @@
                                                                      +-> LamaInpainter -> ResultComposer
                        webhooks -> WebhookSender -> the clients' servers
 
+PromptDecoder has the embeddings of the last pictures at hand and asks ImageEncoder for others.
 MaskRefiner asks ImageEncoder and PromptDecoder once more, about the part of the picture around each object,
 where the checkpoint says that its network sees more from nearer (`engine/closer_look.py`; the bundled does).
 
@@ -51,10 +52,12 @@ def build_app(args: dict[str, Any]) -> Application:
     intake = PhotoIntake.bind(settings)
     gpus = cluster_has_gpus()
 
-    def with_share(stage: Any) -> Any:  # Any: Serve's decorator makes a class into a deployment untold
-        return stage.options(ray_actor_options=network_resources(settings, stage.name, gpus)).bind(settings)
+    def with_share(stage: Any, *asks: Any) -> Any:  # Any: Serve's decorator makes a class a deployment untold
+        share = network_resources(settings, stage.name, gpus)
+        return stage.options(ray_actor_options=share).bind(settings, *asks)
 
-    encoder, decoder, inpainter = map(with_share, (ImageEncoder, PromptDecoder, LamaInpainter))
+    encoder, inpainter = with_share(ImageEncoder), with_share(LamaInpainter)
+    decoder = with_share(PromptDecoder, encoder)
     refiner = MaskRefiner.bind(settings, encoder, decoder)  # to look again from nearer, for small networks
     composer = ResultComposer.bind(settings)
 

@@ -11,13 +11,13 @@ import asyncio
 import io
 import logging
 import time
-from collections import OrderedDict
 from typing import Any
 
 import numpy as np
 from ray import serve
 
 from deployments.gpu_share import keep_to_share
+from deployments.kept_embeddings import KeptEmbeddings
 from deployments.messages import Encoded, PictureRef
 from deployments.networks import load_encoder
 from deployments.pictures import PictureReader
@@ -32,7 +32,7 @@ from storage.open_store import open_store
 
 log = logging.getLogger("ray.serve")
 
-EMBEDDINGS_KEPT = 64  # of 2 MB each at full size
+EMBEDDINGS_KEPT = 64
 
 
 @serve.deployment
@@ -45,7 +45,7 @@ class ImageEncoder:
         self._network = load_encoder(settings)
         self._files = open_store(settings.store_url, settings.work_dir)
         self._pictures = PictureReader(self._files)
-        self._kept: OrderedDict[str, ImageEmbedding] = OrderedDict()
+        self._kept = KeptEmbeddings(EMBEDDINGS_KEPT)
         self._running: dict[str, asyncio.Task[tuple[ImageEmbedding, int]]] = {}
 
     def reconfigure(self, user_config: dict[str, Any]) -> None:
@@ -62,7 +62,6 @@ class ImageEncoder:
         started = time.perf_counter()
         kept = self._kept.get(picture.digest)
         if kept is not None:
-            self._kept.move_to_end(picture.digest)
             return Encoded(kept, ())
         running = self._running.get(picture.digest)
         if running is None:
@@ -95,9 +94,7 @@ class ImageEncoder:
             image = await asyncio.to_thread(self._pictures.read, picture)
             embedding, batch_size = await self._encode_batch(image)
             await asyncio.to_thread(self._store, key, embedding)
-        self._kept[picture.digest] = embedding
-        while len(self._kept) > EMBEDDINGS_KEPT:
-            self._kept.popitem(last=False)
+        self._kept.keep(picture.digest, embedding)
         return embedding, batch_size
 
     @serve.batch(max_batch_size=8, batch_wait_timeout_s=0.0)

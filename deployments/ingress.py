@@ -25,7 +25,6 @@ from deployments.http.backend import NetworksSeen
 from deployments.http.places import Places
 from deployments.http.problems import StageUnavailableError
 from deployments.http.schemas import NetworkHealth
-from deployments.kept_embeddings import KeptEmbeddings
 from deployments.lending import call_with_upload
 from deployments.messages import Outline, PictureRef, TakenIn
 from deployments.stage_errors import judge, replica_died, unwrap
@@ -75,7 +74,6 @@ class Ingress:
         self._intake, self._encoder, self._decoder = intake, encoder, decoder
         self._refiner = refiner
         self._previews = Places(PREVIEWS_AT_ONCE, "previews")
-        self._embeddings: KeptEmbeddings[Any] = KeptEmbeddings()
         self._intake_full_until = 0.0
         self._ahead = EncodingAhead(self._prepare)
         self._networked = {"mobile_sam": ("ImageEncoder", encoder), "lama": ("LamaInpainter", inpainter)}
@@ -119,23 +117,17 @@ class Ingress:
 
     async def _prepare(self, picture: PictureRef) -> None:
         await self._encoder.encode_ahead.remote(picture)
-        await self._refiner.read_ahead.remote(picture)
+        await asyncio.gather(*(stage.read_ahead.remote(picture) for stage in (self._decoder, self._refiner)))
 
     async def preview(self, picture: PictureRef, prompt: ObjectPrompt, *, as_png: bool) -> Outline:
         """See `Backend`."""
-        used: list[Any] = []
 
         def ask() -> Awaitable[Any]:
-            if used:  # it is asked again because something was lost, perhaps what is kept
-                self._embeddings.forget(picture.digest)
-            encoded = self._embeddings.get(picture.digest, lambda: self._encoder.encode.remote(picture))
-            used.append(encoded)
-            decoded = self._decoder.decode.remote(encoded, (prompt,))
+            decoded = self._decoder.decode.remote(picture, (prompt,))
             return self._refiner.outline.remote(picture, decoded, prompt, as_png)
 
         with self._previews.take():
             outline: Outline = await _answer(ask)
-        self._embeddings.keep(picture.digest, used[-1])
         return outline
 
     async def networks(self) -> NetworksSeen:

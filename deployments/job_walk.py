@@ -5,8 +5,9 @@ Owns the order of the stages and what they hand to each other:
     encode -> decode -> refine -+-> write_object (mask, cut-out), each object
                                 +-> fill -> write_removal, each object and the whole
 
-Embeddings and logits go from replica to replica as un-awaited responses and never pass through
-here. What was not asked for is not computed. Knows nothing of queues, leases or tries.
+The decoder asks the encoder where it has not the picture's embedding; logits and fills go from replica to
+replica as un-awaited responses. None of them passes through here. What was not asked for is not computed.
+Knows nothing of queues, leases or tries.
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ class JobWalk:
         asked = tuple(item.prompt for item in request.objects if item.mask_key is None)
         decoded: Any = Decoded((), 0, ())  # every object brings its own mask
         if asked:
-            decoded = stages.decoder.decode.remote(stages.encoder.encode.remote(self._picture), asked)
+            decoded = stages.decoder.decode.remote(self._picture, asked)
         order = RefineRequest(
             prompts=tuple(item.prompt for item in request.objects),
             own_mask_keys={
@@ -110,8 +111,9 @@ class JobWalk:
             written = await step
             self._files.update(written.files)
             self._timings.extend(written.timings)
-            stage = "inpainting" if refined.plan.tasks else "cutting out"
-            await self._report(stage, int(REFINED_PERCENT + share * done), self._files)
+            if done < len(writing):  # after the last one the commit says it all
+                stage = "inpainting" if refined.plan.tasks else "cutting out"
+                await self._report(stage, int(REFINED_PERCENT + share * done), self._files)
 
     def _cut_outs(self, refined: Refined, objects: list[dict[str, Any]]) -> list[asyncio.Task[Written]]:
         want_mask, want_cropped = "masks" in self._request.outputs, "cropped" in self._request.outputs

@@ -1,39 +1,32 @@
-"""The encoder's answers that one ingress keeps for further taps on the same pictures.
+"""Embeddings that a replica has at hand for further taps on the same pictures.
 
-Owns which are kept. What is kept is a reference: the embedding itself stays in Ray's object store, from where
-the decoder reads it without asking the encoder again.
+Owns which are kept: the last that were used. They are a cache only; the shared store has them all.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
-from typing import Generic, TypeVar
 
-KEPT = 16  # pictures; 2 MB each in the object store at full size
-
-Answer = TypeVar("Answer")
+from engine.types import ImageEmbedding
 
 
-class KeptEmbeddings(Generic[Answer]):
-    """The last pictures' answers, by digest; an answer that failed must not be kept."""
+class KeptEmbeddings:
+    """The last pictures' embeddings, by the digest of their pixels. For one event loop."""
 
-    def __init__(self, most: int = KEPT) -> None:
-        self._kept: OrderedDict[str, Answer] = OrderedDict()
+    def __init__(self, most: int) -> None:
+        """Keep `most` embeddings, 2 MB each at full size."""
+        self._kept: OrderedDict[str, ImageEmbedding] = OrderedDict()
         self._most = most
 
-    def get(self, digest: str, ask: Callable[[], Answer]) -> Answer:
-        """The kept answer, or what `ask` answers."""
-        kept = self._kept.get(digest)
-        return ask() if kept is None else kept
+    def get(self, digest: str) -> ImageEmbedding | None:
+        """The kept embedding, now the one that was used last."""
+        if digest in self._kept:
+            self._kept.move_to_end(digest)
+        return self._kept.get(digest)
 
-    def keep(self, digest: str, answer: Answer) -> None:
-        """Keep an answer that was used with success, and forget the one that was used longest ago."""
-        self._kept[digest] = answer
+    def keep(self, digest: str, embedding: ImageEmbedding) -> None:
+        """Keep one more, and forget the one that was used longest ago."""
+        self._kept[digest] = embedding
         self._kept.move_to_end(digest)
         while len(self._kept) > self._most:
             self._kept.popitem(last=False)
-
-    def forget(self, digest: str) -> bool:
-        """Whether there was one."""
-        return self._kept.pop(digest, None) is not None

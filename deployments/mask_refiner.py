@@ -136,7 +136,7 @@ class MaskRefiner:
         if part is None:
             return None
         encoded = self._encoder.encode_part.remote(picture, part)
-        answer: Decoded = await self._decoder.decode.remote(encoded, (prompt_in(part, prompt),))
+        answer: Decoded = await self._decoder.decode_part.remote(encoded, (prompt_in(part, prompt),))
         return answer
 
     def _outline(self, picture: PictureRef, decoded: Decoded, prompt: ObjectPrompt, as_png: bool) -> Outline:

@@ -31,12 +31,12 @@ NODES = {
 EDGES = [
     ("Client", "Ingress", ""),
     ("Ingress", "PhotoIntake", "upload"),
-    ("Ingress", "ImageEncoder", "upload, preview"),
+    ("Ingress", "ImageEncoder", "upload"),
     ("Ingress", "Redis", "segment"),
     ("Redis", "JobRunner", "take"),
     ("Redis", "WebhookSender", "outbox"),
     ("WebhookSender", "Client", "callback_url"),
-    ("JobRunner", "ImageEncoder", "job"),
+    ("JobRunner", "PromptDecoder", "job"),
     ("ImageEncoder", "PromptDecoder", "embedding"),
     ("PromptDecoder", "MaskRefiner", "logits"),
     ("MaskRefiner", "LamaInpainter", "crops"),
@@ -44,8 +44,11 @@ EDGES = [
     ("LamaInpainter", "ResultComposer", "fills"),
     ("ResultComposer", "Files", ""),
 ]
-# Over the boxes between them: the part around an object, encoded and decoded once more.
-BACK = ("MaskRefiner", "ImageEncoder", "again from nearer, small networks only")
+# Over the boxes between them.
+ARCS = [
+    ("Ingress", "PromptDecoder", "preview"),
+    ("MaskRefiner", "ImageEncoder", "again from nearer, small networks only"),
+]
 COLOURS = {
     "outside": ("#ffffff", "#8a8f98"),
     "cpu": ("#eef2f7", "#5b6b80"),
@@ -76,7 +79,7 @@ def draw() -> str:
         'orient="auto"><path d="M0 0L8 4L0 8z" fill="#5b6b80"/></marker></defs>',
     ]
     lines += [_edge(start, end, label) for start, end, label in EDGES]
-    lines.append(_edge_back(*BACK))
+    lines += [_arc(*arc) for arc in ARCS]
     lines += [_node(name, *spec) for name, spec in NODES.items()]
     lines.append(_legend())
     return "\n".join([*lines, "</svg>", ""])
@@ -106,7 +109,7 @@ def _edge(start: str, end: str, label: str) -> str:
     return f'<path d="M{path}" fill="none" stroke="#5b6b80" stroke-width="1.5" marker-end="url(#tip)"/>{text}'
 
 
-def _edge_back(start: str, end: str, label: str) -> str:
+def _arc(start: str, end: str, label: str) -> str:
     """From one box's top over others of the same row to another's, dashed: it is not always gone."""
     (x, y), (to_x, to_y) = ((NODES[name][0] + BOX_W // 2, NODES[name][1]) for name in (start, end))
     top = min(y, to_y) - BOX_H

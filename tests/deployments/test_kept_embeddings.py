@@ -1,32 +1,29 @@
 from __future__ import annotations
 
+import numpy as np
+
 from deployments.kept_embeddings import KeptEmbeddings
+from engine.types import ImageEmbedding
 
 
-def test_an_answer_is_asked_for_once_and_again_when_it_was_forgotten() -> None:
-    kept, asked = KeptEmbeddings[str](), []
-
-    def ask() -> str:
-        asked.append("asked")
-        return f"answer {len(asked)}"
-
-    kept.keep("one", kept.get("one", ask))
-    assert (kept.get("one", ask), kept.get("one", ask)) == ("answer 1", "answer 1")
-    assert kept.forget("one")
-    assert not kept.forget("one")
-    assert kept.get("one", ask) == "answer 2"
-
-
-def test_an_answer_that_nobody_keeps_is_not_kept() -> None:
-    """It may be a failure: that is known only when it was used."""
-    kept = KeptEmbeddings[str]()
-    assert kept.get("one", lambda: "failed") == "failed"
-    assert kept.get("one", lambda: "good") == "good"
+def an_embedding() -> ImageEmbedding:
+    return ImageEmbedding(np.zeros((4, 2, 2), np.float16), 32, 32)
 
 
 def test_the_one_used_longest_ago_is_forgotten() -> None:
-    kept = KeptEmbeddings[str](most=2)
-    for digest in ("one", "two", "one", "three"):
-        kept.keep(digest, digest)
-    answers = [kept.get(digest, lambda: "anew") for digest in ("one", "two", "three")]
-    assert answers == ["one", "anew", "three"]
+    kept, embeddings = KeptEmbeddings(most=2), {name: an_embedding() for name in ("one", "two", "three")}
+    assert kept.get("one") is None
+    kept.keep("one", embeddings["one"])
+    kept.keep("two", embeddings["two"])
+    assert kept.get("one") is embeddings["one"]  # so that "two" is the next to go
+    kept.keep("three", embeddings["three"])
+    assert kept.get("two") is None
+    assert kept.get("one") is embeddings["one"]
+    assert kept.get("three") is embeddings["three"]
+
+
+def test_one_that_is_kept_again_takes_no_second_place() -> None:
+    kept, embedding = KeptEmbeddings(most=2), an_embedding()
+    for name in ("one", "two", "two"):
+        kept.keep(name, embedding)
+    assert kept.get("one") is embedding
