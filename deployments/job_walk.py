@@ -13,7 +13,7 @@ Knows nothing of queues, leases or tries.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -104,15 +104,17 @@ class JobWalk:
 
     async def _write_all(self, refined: Refined, objects: list[dict[str, Any]]) -> None:
         self._timings.extend(refined.timings)
-        writing = [*self._removals(refined), *self._cut_outs(refined, objects)]
-        await self._report("inpainting" if refined.plan.tasks else "cutting out", REFINED_PERCENT, {})
+        stage = "inpainting" if refined.plan.tasks else "cutting out"
+        fills = [self._stages.inpainter.fill.remote(task) for task in refined.plan.tasks]
+        # Crops are on their way meanwhile: to pack the other messages beside them takes their sender's time.
+        await self._report(stage, REFINED_PERCENT, {})
+        writing = [*self._removals(refined, fills), *self._cut_outs(refined, objects)]
         share = (WRITTEN_PERCENT - REFINED_PERCENT) / max(len(writing), 1)
         for done, step in enumerate(asyncio.as_completed(writing), start=1):
             written = await step
             self._files.update(written.files)
             self._timings.extend(written.timings)
             if done < len(writing):  # after the last one the commit says it all
-                stage = "inpainting" if refined.plan.tasks else "cutting out"
                 await self._report(stage, int(REFINED_PERCENT + share * done), self._files)
 
     def _cut_outs(self, refined: Refined, objects: list[dict[str, Any]]) -> list[asyncio.Task[Written]]:
@@ -129,9 +131,8 @@ class JobWalk:
 
         return [self._start(write(index)) for index in range(len(refined.objects))]
 
-    def _removals(self, refined: Refined) -> list[asyncio.Task[Written]]:
+    def _removals(self, refined: Refined, fills: Sequence[Any]) -> list[asyncio.Task[Written]]:
         plan = refined.plan
-        fills = [self._stages.inpainter.fill.remote(task) for task in plan.tasks]
         timed: set[int] = set()
 
         async def write(composite: Composite) -> Written:
