@@ -1,39 +1,41 @@
 """Train the small inpainting network that is bundled with the package.
 
-    python -m training.inpainting --data DATA --minutes 90 --out engine/bundled/lama.safetensors
+    python -m training.inpainting --data DATA --out engine/bundled/lama.safetensors
 
-Owns the recipe: a LaMa generator that starts from a classical fill (see `engine.lama.shift_fill`)
-and learns what to add to it, first colours and strength of detail, then against a patch
-discriminator. Runs on a GPU where there is one, else on one CPU thread a process. The state is
-kept in `--runs` and continued by the same command; the number of minutes counts over all runs.
+Owns the recipe: a LaMa generator that starts from a classical fill (see `engine.lama.shift_fill`) and learns
+what to add to it, on crops whose fills are computed once and kept. Runs on a GPU where there is one, else on
+one CPU thread. The state is kept in `--runs` and continued by the same command.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import time
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from safetensors.torch import save_file
-from torch import Tensor, nn
-from torch.optim import Adam
+from torch import nn
+from torch.optim import Adam, Muon
 from tqdm import tqdm
 
 from engine.lama.network import LamaConfig, LamaNetwork, Output, Prefill
-from training.arithmetic import fast_arithmetic
-from training.inpainting_data import Batch, PackedPhotos, draw_batch, pack_photos
-from training.inpainting_losses import (
-    PatchDiscriminator,
-    adversarial_losses,
-    colour_loss,
-    detail_loss,
-    discriminator_loss,
+from training.inpainting_data import find_photos
+from training.inpainting_examples import Batch, Examples, prepare_examples
+from training.inpainting_losses import error_share, imitation_error, lost_detail
+from training.inpainting_model import SmoothCorrection
+from training.inpainting_quality import (
+    Case,
+    draw_sheet,
+    gain,
+    judge,
+    load_cases,
+    mean_correction,
+    network_filler,
 )
-from training.inpainting_quality import draw_sheet, judge, load_cases, mean_correction, network_filler
 
 CONFIG = LamaConfig(
     width=16,
@@ -54,98 +56,86 @@ PROVENANCE = (
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """A stretch of the training; `until` is a share of all minutes."""
+    """A stretch of the training; `until` is a share of all steps."""
 
     until: float
     crop_px: int
     batch: int
-    rate: float
-    adversary: float  # weight of the hinge loss; 0 leaves the discriminator out
+    examples: int  # crops that are prepared for it
+    imitation: float  # weight of `imitation_error`
 
 
+# First a correction that is known, then the truth. Small crops teach most per second; the service's are of
+# 256 px and more, and so are the last ones here.
 PHASES = (
-    Phase(0.50, 128, 8, 1e-3, 0.0),
-    Phase(0.75, 128, 8, 4e-4, 0.0),
-    Phase(0.90, 128, 8, 2e-4, 0.02),
-    Phase(1.00, 192, 4, 1e-4, 0.02),
+    Phase(0.1, 128, 16, 8000, 1.0),
+    Phase(0.8, 128, 16, 8000, 0.0),
+    Phase(1.0, 256, 6, 1000, 0.0),
 )
-_COLOUR, _DETAIL, _FEATURES = 1.0, 0.2, 0.1
-LAST_SLOWER = 0.05
-BETAS = (0.9, 0.99)
-_AVERAGING = 0.995  # of the weights that are written, per step
+HELD_OUT = 200  # crops, of the last phase's size
+_RATE, _WARM_UP_STEPS = 3e-3, 50
+_MIX_SLOWER = 0.5  # the last layer decides over whole pictures at once
+_DETAIL = 2.0  # weight of `lost_detail`
+_AVERAGING = 0.998  # of the weights that are written, per step
 
 
 class Trainer:
-    """The networks, their optimisers and where the training stands."""
+    """The network, its average, its optimisers and where the training stands."""
 
-    def __init__(self, photos: PackedPhotos, seed: int, device: torch.device):
+    def __init__(self, steps: int, seed: int, device: torch.device):
         torch.manual_seed(seed)
-        self.photos, self.seed, self.device = photos, seed, device
-        self.network = LamaNetwork(CONFIG)
-        last = [module for module in self.network.modules() if isinstance(module, nn.Conv2d)][-1]
-        for parameter in last.parameters():  # start as the classical fill itself: a correction of zero
-            nn.init.zeros_(parameter)
-        self.average = LamaNetwork(CONFIG).eval()
-        self.average.load_state_dict(self.network.state_dict())
-        self.discriminator = PatchDiscriminator()
-        for module in (self.network, self.average, self.discriminator):
-            module.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a stub lacks it
-        # All inputs of the last layer are positive and there are 49 x width of them: at the others' rate, one
-        # step of Adam would shift whole pictures by grey levels at once, and nothing is learned.
-        body = [p for p in self.network.parameters() if all(p is not q for q in last.parameters())]
-        groups = [{"params": body, "slower": 1.0}, {"params": list(last.parameters()), "slower": LAST_SLOWER}]
-        self.optimizer = Adam(groups, betas=BETAS)
-        self.adversary = Adam(self.discriminator.parameters(), lr=4e-4, betas=(0.0, 0.99))
-        self.step, self.elapsed_s = 0, 0.0
+        self.steps, self.seed, self.device = steps, seed, device
+        self.model = SmoothCorrection(CONFIG)
+        self.average = SmoothCorrection(CONFIG).eval()
+        self.average.load_state_dict(self.model.state_dict())
+        for module in (self.model, self.average):
+            module.to(device)
+        kernels = self._kernels = self.model.kernels()
+        # Muon takes matrices: the same memory as the kernels, seen as one row for each channel made.
+        self._matrices = [nn.Parameter(kernel.detach().flatten(1)) for kernel in kernels]
+        taken = {id(parameter) for parameter in (*kernels, *self.model.mix.parameters())}
+        plain = [p for p in self.model.parameters() if p.requires_grad and id(p) not in taken]
+        self.muon = Muon(self._matrices, weight_decay=0.0, adjust_lr_fn="match_rms_adamw")
+        self.adam = Adam(
+            [
+                {"params": plain, "slower": 1.0},
+                {"params": self.model.mix.parameters(), "slower": _MIX_SLOWER},
+            ],
+            betas=(0.9, 0.99),
+        )
+        self.step = 0
 
-    def learn(self, phase: Phase) -> dict[str, float]:
-        """One step; the losses it saw."""
+    def learn(self, examples: Examples, phase: Phase) -> float:
+        """One step; its loss: the error as a share of the classical fill's, and that of imitation."""
         rng = np.random.default_rng([self.seed, self.step])
-        batch = draw_batch(self.photos, phase.crop_px, phase.batch, rng)
-        batch = Batch(batch.picture.to(self.device), batch.hole.to(self.device))
-        self.network.train()
-        with fast_arithmetic(self.device.type):
-            start = self.network.prefill(batch.picture, batch.hole)
-            answer = self.network.predict(start, batch.hole).float()
-        fill = torch.where(batch.hole > 0, answer, batch.picture)
-        losses = {
-            "colour": _COLOUR * colour_loss(fill, batch.picture, batch.hole, start),
-            "detail": _DETAIL * detail_loss(fill, batch.picture, batch.hole),
-        }
-        if phase.adversary:
-            losses |= self._against_the_adversary(fill, batch, phase.adversary)
-        total = torch.stack([value for name, value in losses.items() if name != "discriminator"]).sum()
-        self.optimizer.zero_grad(set_to_none=True)
-        total.backward()  # type: ignore[no-untyped-call]  # torch's own
-        nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-        for group in self.optimizer.param_groups:
-            group["lr"] = group["slower"] * phase.rate * min(1.0, (self.step + 1) / 50)
-        self.optimizer.step()
+        batch = examples.batch(rng.choice(len(examples), phase.batch, replace=False), rng)
+        batch = Batch(*(x.to(self.device) for x in (batch.picture, batch.start, batch.hole)))
+        self.model.train()
+        fill = self.model(batch.start, batch.hole)
+        losses = error_share(fill, batch.picture, batch.hole, batch.start)
+        loss = (losses + _DETAIL * lost_detail(fill, batch.start, batch.hole)).mean()
+        if phase.imitation:
+            loss = loss + phase.imitation * imitation_error(fill, batch.start, batch.hole)
+        self.model.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]  # torch's own
+        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        for matrix, kernel in zip(self._matrices, self._kernels, strict=True):
+            matrix.grad = None if kernel.grad is None else kernel.grad.flatten(1)
+        rate = _RATE * min(1.0, (self.step + 1) / _WARM_UP_STEPS)
+        rate *= 0.5 + 0.5 * math.cos(math.pi * self.step / self.steps)
+        for optimizer in (self.muon, self.adam):
+            for group in optimizer.param_groups:
+                group["lr"] = group.get("slower", 1.0) * rate
+            optimizer.step()
         self._average_weights()
         self.step += 1
-        return {name: float(value.detach()) for name, value in losses.items()}
-
-    def _against_the_adversary(self, fill: Tensor, batch: Batch, weight: float) -> dict[str, Tensor]:
-        with fast_arithmetic(self.device.type):
-            verdict = discriminator_loss(self.discriminator, fill, batch.picture, batch.hole).float()
-        self.adversary.zero_grad(set_to_none=True)
-        verdict.backward()  # type: ignore[no-untyped-call]  # torch's own
-        self.adversary.step()
-        self.discriminator.requires_grad_(False)
-        with fast_arithmetic(self.device.type):
-            losses = adversarial_losses(self.discriminator, fill, batch.picture, batch.hole)
-        self.discriminator.requires_grad_(True)
-        return {
-            "realism": weight * losses.realism.float(),
-            "features": _FEATURES * losses.features.float(),
-            "discriminator": verdict,
-        }
+        return float(loss.detach())
 
     @torch.no_grad()
     def _average_weights(self) -> None:
         share = min(_AVERAGING, (self.step + 1) / (self.step + 10))
         for mean, value in zip(
-            self.average.state_dict().values(), self.network.state_dict().values(), strict=True
+            self.average.state_dict().values(), self.model.state_dict().values(), strict=True
         ):
             if mean.is_floating_point():
                 mean.lerp_(value, 1 - share)
@@ -156,7 +146,7 @@ class Trainer:
         """Keep everything that is needed to go on from here."""
         parts = {name: getattr(self, name).state_dict() for name in self._parts}
         temporary = file.with_suffix(".partial")
-        torch.save(parts | {"step": self.step, "elapsed_s": self.elapsed_s}, temporary)
+        torch.save(parts | {"step": self.step}, temporary)
         temporary.replace(file)
 
     def restore(self, file: Path) -> None:
@@ -164,9 +154,9 @@ class Trainer:
         state = torch.load(file, map_location=self.device, weights_only=True)
         for name in self._parts:
             getattr(self, name).load_state_dict(state[name])
-        self.step, self.elapsed_s = state["step"], state["elapsed_s"]
+        self.step = state["step"]
 
-    _parts = ("network", "average", "discriminator", "optimizer", "adversary")
+    _parts = ("model", "average", "muon", "adam")
 
 
 def write_checkpoint(network: LamaNetwork, file: Path, steps: int, correction: float) -> None:
@@ -196,44 +186,63 @@ def write_checkpoint(network: LamaNetwork, file: Path, steps: int, correction: f
     temporary.replace(file)
 
 
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What a network is measured on while it is trained."""
+
+    cases: list[Case]
+    held_out: Examples
+    runs: Path  # where the curve, the sheets and the latest checkpoint are written
+
+    def write(self, trainer: Trainer, losses: list[float]) -> None:
+        """Append the figures to the curve, draw a sheet, keep the state and write the checkpoint."""
+        network = trainer.average.network()
+        table, answers = judge(self.cases, network_filler(network))
+        draw_sheet(self.cases[::3], answers[::3], self.runs / f"sheet_{trainer.step:06d}.png")
+        quality = {name: asdict(figures) for name, figures in table.items()}
+        own = {"loss": float(np.mean(losses)), "held_out": asdict(gain(network, self.held_out))}
+        line = json.dumps({"step": trainer.step, **own, **quality})
+        with (self.runs / "curve.jsonl").open("a") as curve:
+            curve.write(line + "\n")
+        tqdm.write(line)
+        trainer.save(self.runs / "state.pt")
+        correction = mean_correction(network, self.cases)
+        write_checkpoint(network, self.runs / "latest.safetensors", trainer.step, correction)
+
+
 def train(options: argparse.Namespace) -> None:
-    """Train until the minutes are used up, then write the checkpoint."""
+    """Train for the given number of steps, then write the checkpoint."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if device.type == "cpu":
         torch.set_num_threads(1)
     runs: Path = options.runs
     runs.mkdir(parents=True, exist_ok=True)
-    trainer = Trainer(pack_photos(options.data, runs / "cache"), options.seed, device)
-    state = runs / "state.pt"
-    if state.exists():
-        trainer.restore(state)
-    cases = load_cases(options.data / "eval/removal")
-    budget_s = 60.0 * options.minutes
-    next_evaluation_s = trainer.elapsed_s
-    bar = tqdm(total=round(budget_s), initial=round(trainer.elapsed_s), unit="s", desc="train")
-    seen: list[dict[str, float]] = []
-    with (runs / "curve.jsonl").open("a") as curve:
-        while trainer.elapsed_s < budget_s:
-            began = time.monotonic()
-            phase = next(phase for phase in PHASES if trainer.elapsed_s < phase.until * budget_s)
-            seen.append(trainer.learn(phase))
-            trainer.elapsed_s += time.monotonic() - began
-            bar.update(round(trainer.elapsed_s) - bar.n)
-            is_last = trainer.elapsed_s >= budget_s
-            if trainer.elapsed_s >= next_evaluation_s or is_last:
-                table, answers = judge(cases, network_filler(trainer.average))
-                draw_sheet(cases[::3], answers[::3], runs / f"sheet_{trainer.step:06d}.png")
-                losses = {name: float(np.mean([s[name] for s in seen if name in s])) for name in seen[-1]}
-                quality = {name: asdict(figures) for name, figures in table.items()}
-                line = {"step": trainer.step, "elapsed_s": round(trainer.elapsed_s), **losses, **quality}
-                curve.write(json.dumps(line) + "\n")
-                curve.flush()
-                tqdm.write(json.dumps(line))
-                trainer.save(state)
-                correction = mean_correction(trainer.average, cases)
-                write_checkpoint(trainer.average, runs / "latest.safetensors", trainer.step, correction)
-                next_evaluation_s, seen = trainer.elapsed_s + 60 * options.evaluate_every, []
-    write_checkpoint(trainer.average, options.out, trainer.step, mean_correction(trainer.average, cases))
+    trainer = Trainer(options.steps, options.seed, device)
+    if (runs / "state.pt").exists():
+        trainer.restore(runs / "state.pt")
+    photos, prefill = find_photos(options.data), LamaNetwork(CONFIG).prefill
+
+    def prepared(which: str, size: int, count: int) -> Examples:
+        chosen = photos.learned() if which == "learned" else photos.held_out()
+        return prepare_examples(chosen, prefill, size, count, options.seed, runs / "examples" / which)
+
+    evaluation = Evaluation(
+        load_cases(options.data / "eval/removal"), prepared("held_out", PHASES[-1].crop_px, HELD_OUT), runs
+    )
+    losses: list[float] = []
+    bar = tqdm(total=trainer.steps, initial=trainer.step, unit="step", desc="train")
+    for phase in PHASES:
+        if trainer.step >= phase.until * trainer.steps:
+            continue
+        examples = prepared("learned", phase.crop_px, phase.examples)
+        while trainer.step < phase.until * trainer.steps:
+            losses.append(trainer.learn(examples, phase))
+            bar.update()
+            if trainer.step % options.evaluate_every == 0 or trainer.step == trainer.steps:
+                evaluation.write(trainer, losses)
+                losses = []
+    network = trainer.average.network()
+    write_checkpoint(network, options.out, trainer.step, mean_correction(network, evaluation.cases))
 
 
 def _options() -> argparse.Namespace:
@@ -241,11 +250,11 @@ def _options() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, required=True, help="folder with train/ and eval/removal/")
-    parser.add_argument("--minutes", type=float, default=90, help="of training, over all runs (default: 90)")
+    parser.add_argument("--steps", type=int, default=5000)
     parser.add_argument("--out", type=Path, required=True, help="the checkpoint to write, *.safetensors")
     parser.add_argument("--runs", type=Path, default=Path("runs/inpainting"), help="state, curve and sheets")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--evaluate-every", type=float, default=5, help="minutes (default: 5)")
+    parser.add_argument("--evaluate-every", type=int, default=500, help="steps (default: 500)")
     return parser.parse_args()
 
 

@@ -1,8 +1,8 @@
 """Pictures and holes that the inpainting network learns from.
 
-Owns the packed cache of photographs and object shapes, and the drawing of random holes. Does not
-own what is learned from them. The folder read is one with a `train/manifest.jsonl`, one photograph
-with its masks a line.
+Owns the reading of photographs and object shapes, which of them are held out, and the drawing of crops with
+holes as the service asks for them. Does not own what is learned from them. The folder read is one with a
+`train/manifest.jsonl`, one photograph with its masks a line.
 """
 
 from __future__ import annotations
@@ -13,59 +13,55 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from tqdm import tqdm
 
-_SHORT_SIDE, _LONG_SIDE = 240, 320  # of a packed picture; portraits are stored lying on their side
-_SHAPE_SIZE = 96  # of a packed object shape, stretched to a square
+_HELD_OUT_EVERY = 12  # photographs; none of their pixels is learned from
+_SHAPE_PX = 96  # of an object's shape, stretched to a square
+_LEAST_SHAPE_PX = 200  # of an object whose shape is used, pixels of area
+_LEAST_CROP = 0.6  # of a photograph's shorter side
+_HOLE_SIDES = (0.25, 0.67)  # of the crop: the service leaves a quarter of the hole's side around it, or more
+_HOLE_AREAS = (0.02, 0.45)  # of the crop
+_OFF_CENTRE = 0.12  # of the crop
+_AT_EDGE = 0.15  # share of holes that touch an edge of the crop, as at the edge of a picture
+_MOST_OF_OBJECT = 0.3  # of a hole: an object is taken out whole, and half of another is seldom behind it
+_TRIES = 8
 
 
 @dataclass(frozen=True, slots=True)
-class PackedPhotos:
-    """All training photographs, small, and the outlines of the objects in them; 0.6 GB for 2,657."""
+class Photo:
+    """A photograph and, where it shows a single object, that object's mask."""
 
-    pictures: NDArray[np.uint8]  # [N, 240, 320, 3] RGB
+    picture: Path
+    mask: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class Photos:
+    """Photographs to draw from, and outlines of objects that holes may have."""
+
+    photos: tuple[Photo, ...]
     shapes: NDArray[np.uint8]  # [M, 96, 96] 0 or 1, each touching all four sides
 
+    def learned(self) -> Photos:
+        """Those to learn from."""
+        chosen = tuple(photo for i, photo in enumerate(self.photos) if i % _HELD_OUT_EVERY)
+        return Photos(chosen, self.shapes)
 
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """What one step learns from."""
-
-    picture: Tensor  # [B, 3, S, S] float32 0..1 RGB
-    hole: Tensor  # [B, 1, S, S] float32 1 = to be filled
+    def held_out(self) -> Photos:
+        """The others, to measure on."""
+        return Photos(self.photos[::_HELD_OUT_EVERY], self.shapes)
 
 
-def pack_photos(data: Path, cache: Path) -> PackedPhotos:
-    """Read the photographs of `data/train` once; later calls read the cache alone.
-
-    The cache is one file of JPEG-compressed pictures, 15 kB each, so that it travels easily to where
-    the training runs; `data/train` is not needed beside it.
-    """
-    file = cache / "photos.npz"
-    if not file.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        pictures, shapes = [], []
-        for line in tqdm((data / "train/manifest.jsonl").read_text().splitlines(), desc="pack photographs"):
-            entry = json.loads(line)
-            picture = _packed_picture(read_picture(data / entry["image"]))
-            pictures.append(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 80])[1])
-            if entry["kind"] == "binary":
-                shapes += _object_shapes(read_mask(data / entry["masks"][0]))
-        np.savez(
-            file,
-            jpegs=np.concatenate(pictures),
-            ends=np.cumsum([len(picture) for picture in pictures]),
-            shapes=np.packbits(np.stack(shapes), axis=-1),
-        )
-    with np.load(file) as packed:
-        jpegs, shapes = np.split(packed["jpegs"], packed["ends"][:-1]), packed["shapes"]
-    unpacked = np.empty((len(jpegs), _SHORT_SIDE, _LONG_SIDE, 3), np.uint8)
-    for picture, jpeg in zip(unpacked, tqdm(jpegs, desc="unpack"), strict=True):
-        picture[:] = np.asarray(cv2.imdecode(jpeg, cv2.IMREAD_UNCHANGED), np.uint8)
-    return PackedPhotos(unpacked, np.unpackbits(shapes, axis=-1))
+def find_photos(data: Path) -> Photos:
+    """All photographs of `data/train`, and the shapes of the objects in them."""
+    photos, shapes = [], []
+    for line in (data / "train/manifest.jsonl").read_text().splitlines():
+        entry = json.loads(line)
+        mask = data / entry["masks"][0] if entry["kind"] == "binary" else None
+        photos.append(Photo(data / entry["image"], mask))
+        if mask:
+            shapes += _object_shapes(read_mask(mask))
+    return Photos(tuple(photos), np.stack(shapes))
 
 
 def read_picture(file: Path) -> NDArray[np.uint8]:
@@ -92,88 +88,57 @@ def read_mask(file: Path) -> NDArray[np.bool_]:
     return np.asarray(mask > 191)
 
 
-def _packed_picture(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    if rgb.shape[0] > rgb.shape[1]:
-        rgb = rgb.transpose(1, 0, 2)
-    scale = max(_SHORT_SIDE / rgb.shape[0], _LONG_SIDE / rgb.shape[1])
-    height, width = round(rgb.shape[0] * scale), round(rgb.shape[1] * scale)
-    resized = cv2.resize(
-        rgb, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    )
-    y, x = (height - _SHORT_SIDE) // 2, (width - _LONG_SIDE) // 2
-    return np.ascontiguousarray(resized[y : y + _SHORT_SIDE, x : x + _LONG_SIDE], np.uint8)
-
-
 def _object_shapes(mask: NDArray[np.bool_]) -> list[NDArray[np.uint8]]:
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    if mask.sum() < 200:
+    if mask.sum() < _LEAST_SHAPE_PX:
         return []
     shape = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].astype(np.uint8)
-    square = cv2.resize(shape, (_SHAPE_SIZE, _SHAPE_SIZE), interpolation=cv2.INTER_NEAREST)
+    square = cv2.resize(shape, (_SHAPE_PX, _SHAPE_PX), interpolation=cv2.INTER_NEAREST)
     return [np.asarray(square, np.uint8)]
 
 
-def draw_batch(photos: PackedPhotos, size: int, count: int, rng: np.random.Generator) -> Batch:
-    """Random crops of `size` pixels, flipped at random, each with a random hole."""
-    pictures = np.stack([_random_crop(photos.pictures, size, rng) for _ in range(count)])
-    holes = np.stack([random_hole(photos.shapes, size, rng) for _ in range(count)])
-    return Batch(
-        torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous().float() / 255,
-        torch.from_numpy(holes)[:, None].float(),
-    )
-
-
-def _random_crop(pictures: NDArray[np.uint8], size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    picture = pictures[rng.integers(len(pictures))]
-    # The share of the picture that a crop shows varies, so that the network meets all scales of texture.
-    side = int(rng.integers(min(size, _SHORT_SIDE), _SHORT_SIDE + 1))
-    y, x = rng.integers(_SHORT_SIDE - side + 1), rng.integers(_LONG_SIDE - side + 1)
-    crop = picture[y : y + side, x : x + side]
+def draw_crop(
+    photos: Photos, size: int, rng: np.random.Generator
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """A random crop of a random photograph, [size, size, 3] RGB, and a hole, [size, size] 0 or 1."""
+    photo = photos.photos[rng.integers(len(photos.photos))]
+    picture = read_picture(photo.picture)
+    height, width = picture.shape[:2]
+    short = min(height, width)
+    # The share of the picture that a crop shows varies, so that the network meets all scales of texture; but
+    # nothing is enlarged that need not be, as enlarged pictures have no detail.
+    side = int(rng.integers(min(max(size, round(_LEAST_CROP * short)), short), short + 1))
+    y, x = rng.integers(height - side + 1), rng.integers(width - side + 1)
     interpolation = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
-    resized = cv2.resize(crop, (size, size), interpolation=interpolation)
-    return np.ascontiguousarray(resized[:, :: 1 if rng.random() < 0.5 else -1], np.uint8)
+    crop = cv2.resize(picture[y : y + side, x : x + side], (size, size), interpolation=interpolation)
+    hole = random_hole(photos.shapes, size, rng)
+    if photo.mask:
+        mask = read_mask(photo.mask)[y : y + side, x : x + side].astype(np.uint8)
+        mask = np.asarray(cv2.resize(mask, (size, size), interpolation=cv2.INTER_NEAREST), np.uint8)
+        for _ in range(_TRIES):
+            if (hole & mask).sum() <= _MOST_OF_OBJECT * hole.sum():
+                break
+            hole = random_hole(photos.shapes, size, rng)
+    return np.asarray(crop, np.uint8), hole
 
 
 def random_hole(shapes: NDArray[np.uint8], size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """[size, size] 0 or 1: a dilated object, a box, or brush strokes; 2 to 40 % of the area."""
+    """[size, size] 0 or 1: an object's outline, turned and stretched, about in the middle."""
     while True:
+        shape = shapes[rng.integers(len(shapes))]
+        shape = np.rot90(shape[:, :: 1 if rng.random() < 0.5 else -1], int(rng.integers(4)))
+        longer = rng.uniform(*_HOLE_SIDES) * size
+        sides = np.array([longer, longer * rng.uniform(0.4, 1)])[:: 1 if rng.random() < 0.5 else -1]
+        height, width = (max(int(side), 2) for side in sides)
+        middle = size / 2 + rng.uniform(-_OFF_CENTRE, _OFF_CENTRE, 2) * size
+        if rng.random() < _AT_EDGE:
+            middle[rng.integers(2)] = rng.choice([0.3, 0.7]) * size
+        y, x = int(middle[0] - height / 2), int(middle[1] - width / 2)
         hole = np.zeros((size, size), np.uint8)
-        kind = rng.random()
-        if kind < 0.6:
-            # Several objects teach more a step than one: only what is in a hole is learned from.
-            for _ in range(int(rng.integers(1, 4))):
-                _stamp(hole, shapes[rng.integers(len(shapes))], rng)
-        elif kind < 0.75:
-            _stamp(hole, np.ones((2, 2), np.uint8), rng)
-        else:
-            _brush(hole, rng)
-        if 0.02 <= hole.mean() <= 0.4:
+        y0, x0, y1, x1 = max(y, 0), max(x, 0), min(y + height, size), min(x + width, size)
+        stamp = cv2.resize(np.ascontiguousarray(shape), (width, height), interpolation=cv2.INTER_NEAREST)
+        hole[y0:y1, x0:x1] = stamp[y0 - y : y1 - y, x0 - x : x1 - x]
+        grow = 2 * int(rng.integers(1, max(size // 48, 1) + 1)) + 1
+        hole = np.asarray(cv2.dilate(hole, np.ones((grow, grow), np.uint8)), np.uint8)
+        if _HOLE_AREAS[0] <= hole.mean() <= _HOLE_AREAS[1]:
             return hole
-
-
-def _stamp(hole: NDArray[np.uint8], shape: NDArray[np.uint8], rng: np.random.Generator) -> None:
-    size = len(hole)
-    height, width = (int(side) for side in rng.uniform(0.15, 0.65, 2) * size)
-    stamp = np.asarray(cv2.resize(shape, (width, height), interpolation=cv2.INTER_NEAREST), np.uint8)
-    y = int(rng.integers(-height // 4, size - 3 * height // 4))
-    x = int(rng.integers(-width // 4, size - 3 * width // 4))
-    y0, x0, y1, x1 = max(y, 0), max(x, 0), min(y + height, size), min(x + width, size)
-    hole[y0:y1, x0:x1] |= stamp[y0 - y : y1 - y, x0 - x : x1 - x]
-    grow = 2 * int(rng.integers(0, max(size // 40, 1) + 1)) + 1
-    cv2.dilate(hole, np.ones((grow, grow), np.uint8), dst=hole)
-
-
-def _brush(hole: NDArray[np.uint8], rng: np.random.Generator) -> None:
-    size = len(hole)
-    for _ in range(int(rng.integers(1, 4))):
-        at, angle = rng.uniform(0.1, 0.9, 2) * size, rng.uniform(0, 2 * np.pi)
-        thickness = int(rng.uniform(0.04, 0.16) * size)
-        for _ in range(int(rng.integers(2, 6))):
-            angle += rng.uniform(-1.2, 1.2)
-            towards = at + rng.uniform(0.08, 0.3) * size * np.array([np.cos(angle), np.sin(angle)])
-            cv2.line(hole, _point(at), _point(towards), 1, thickness)
-            at = towards
-
-
-def _point(xy: NDArray[np.float64]) -> tuple[int, int]:
-    return round(float(xy[0])), round(float(xy[1]))

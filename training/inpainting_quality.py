@@ -19,6 +19,7 @@ from torch import Tensor
 
 from engine.lama.network import LamaNetwork
 from training.inpainting_data import read_mask, read_picture
+from training.inpainting_examples import Examples
 
 _GROW_PX = 4  # the hole is the object's mask and this much more, as a service would ask for it
 _TILE = 220
@@ -38,9 +39,19 @@ class Case:
 class Quality:
     """Means over all cases of one kind."""
 
-    psnr_db: float  # inside the mask; counted up to 50, else one black sky outweighs all others
+    psnr_db: float  # inside the mask
     gradient_ratio: float  # gradient energy inside the mask, fill to truth; over all cases together
     median_gradient_ratio: float
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """What a network does for crops that it was not trained on, against its own classical fill."""
+
+    db: float  # PSNR inside the hole, mean of the differences
+    standard_error_db: float
+    energy: float  # gradient energy inside the holes over the truth's, all crops together
+    start_energy: float  # that of the classical fill
 
 
 Filler = Callable[[NDArray[np.float32], NDArray[np.bool_]], NDArray[np.float32]]
@@ -81,6 +92,30 @@ def network_filler(network: LamaNetwork, *, prefill_only: bool = False) -> Fille
     return fill
 
 
+def gain(network: LamaNetwork, examples: Examples) -> Gain:
+    """Correct the classical fills of examples and compare with the truth."""
+    device = next(network.parameters()).device
+    differences, energies = [], []
+    for i in range(len(examples)):
+        one = examples.batch(np.array([i]))
+        with torch.inference_mode():
+            fill = network.predict(one.start.to(device), one.hole.to(device)).float().cpu()
+        fill = torch.where(one.hole > 0, fill, one.picture)
+        hole = one.hole[0, 0].numpy() > 0
+        pictures = [x[0].permute(1, 2, 0).numpy() for x in (fill, one.start, one.picture)]
+        psnr = [_psnr(picture, pictures[-1], hole) for picture in pictures[:2]]
+        differences.append(psnr[0] - psnr[1])
+        energies.append([gradient_energy(picture, hole) * hole.sum() for picture in pictures])
+    ours, start, truth = np.sum(energies, axis=0)
+    error = np.std(differences, ddof=1) / np.sqrt(len(differences))
+    return Gain(float(np.mean(differences)), float(error), float(ours / truth), float(start / truth))
+
+
+def _psnr(picture: NDArray[np.floating], truth: NDArray[np.floating], mask: NDArray[np.bool_]) -> float:
+    """Decibels inside the mask; up to 50, else one black sky outweighs all others."""
+    return float(-10 * np.log10(max(np.square(picture - truth)[mask].mean(), 1e-5)))
+
+
 def mean_correction(network: LamaNetwork, cases: list[Case]) -> float:
     """How much a network changes its own prefill inside the holes: mean over cases, in grey levels of 255."""
     fill, prefill = network_filler(network), network_filler(network, prefill_only=True)
@@ -106,7 +141,7 @@ def judge(cases: list[Case], fill: Filler) -> tuple[dict[str, Quality], list[NDA
     table = {}
     for name, is_real_pair in (("pairs", True), ("holes", False)):
         chosen = [(c, a) for c, a in zip(cases, answers, strict=True) if c.is_real_pair is is_real_pair]
-        psnr = [-10 * np.log10(max(np.square(a - c.truth)[c.mask].mean(), 1e-5)) for c, a in chosen]
+        psnr = [_psnr(a, c.truth, c.mask) for c, a in chosen]
         energy = np.array([[gradient_energy(p, c.mask) for p in (a, c.truth)] for c, a in chosen])
         ratios = energy[:, 0] / np.maximum(energy[:, 1], 1e-7)
         area = np.array([c.mask.sum() for c, _ in chosen])
