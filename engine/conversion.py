@@ -31,8 +31,8 @@ log = logging.getLogger(__name__)
 # A wrong conversion is wrong by far, while some networks make 1e-2 of the last bits of fp32.
 _LARGEST_DIFFERENCE = 0.05
 
-# Of the wide convolutions, the last, where what is not in 8 bits is in bf16: both errors are then no larger
-# together than either alone. What the last ones round is in the answer as it is.
+# Of the wide convolutions, the last, which stay out of 8 bits where all else is in bf16: the two errors add
+# up, and what the last ones round is in the answer as it is.
 _EXACT_SHARE = 1 / 6
 
 
