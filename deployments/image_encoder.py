@@ -63,14 +63,21 @@ class ImageEncoder:
         kept = self._kept.get(picture.digest)
         if kept is not None:
             return Encoded(kept, ())
-        running = self._running.get(picture.digest)
-        if running is None:
-            running = asyncio.create_task(self._find_or_compute(picture))
-            self._running[picture.digest] = running
-            running.add_done_callback(lambda _: self._running.pop(picture.digest, None))
-        # Shielded: the caller may give up, others wait for the same embedding.
-        embedding, batch_size = await asyncio.shield(running)
-        return Encoded(embedding, (StageTiming.since("encode", started, batch_size),))
+        while True:
+            running = self._running.get(picture.digest)
+            ours = running is None
+            if running is None:
+                running = asyncio.create_task(self._find_or_compute(picture))
+                self._running[picture.digest] = running
+                running.add_done_callback(lambda _: self._running.pop(picture.digest, None))
+            try:
+                # Shielded: the caller may give up, others wait for the same embedding.
+                embedding, batch_size = await asyncio.shield(running)
+            except FileMissing:
+                if ours:
+                    raise
+                continue  # another job with the same picture was deleted: this one has its own file
+            return Encoded(embedding, (StageTiming.since("encode", started, batch_size),))
 
     async def encode_ahead(self, picture: PictureRef) -> None:
         """As `encode`, but the embedding is not sent back: for an upload, which only wants it kept."""

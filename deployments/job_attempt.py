@@ -28,7 +28,6 @@ log = logging.getLogger("ray.serve")
 WALKS = 5  # within one attempt, when replicas of a stage die under it
 WALK_RETRY_S = 1.0  # a dead replica is replaced within seconds
 COMMIT_PATIENCE_S = 60.0  # how long a finished job waits for a Redis that is away
-NO_ATTEMPT = 0  # attempts count from 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +76,7 @@ class JobAttempts:
                     started.delivery, attempt, finished.result, finished.files, finished.timings
                 )
             )
-            await self._forget_attempts(job.id, keep=attempt)
+            await self._forget_attempts(job.id, attempt, keep_last=True)
 
     async def _walk_with_retries(self, started: Started) -> Finished:
         job = started.job
@@ -129,11 +128,11 @@ class JobAttempts:
 
     async def _fail(self, started: Started, message: str) -> None:
         await _persist(lambda: self._queue.fail(started.delivery, started.attempt, message))
-        await self._forget_attempts(started.job.id, keep=NO_ATTEMPT)
+        await self._forget_attempts(started.job.id, started.attempt, keep_last=False)
 
-    async def _forget_attempts(self, job_id: str, keep: int) -> None:
+    async def _forget_attempts(self, job_id: str, last: int, *, keep_last: bool) -> None:
         try:
-            await asyncio.to_thread(self._files.delete_attempts, job_id, keep)
+            await asyncio.to_thread(self._files.delete_attempts, job_id, last, keep_last=keep_last)
         except FileStoreUnavailable as error:  # the job has ended; these files go with it at last
             log.warning("files of earlier attempts are left: %s", error, extra={"tapcut_job": job_id})
 

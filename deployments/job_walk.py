@@ -5,8 +5,9 @@ Owns the order of the stages and what they hand to each other:
     encode -> decode -> refine -+-> write_object (mask, cut-out), each object
                                 +-> fill -> write_removal, each object and the whole
 
-The decoder asks the encoder where it has not the picture's embedding; logits and fills go from replica to
-replica as un-awaited responses. None of them passes through here. What was not asked for is not computed.
+The decoder asks the encoder where it has not the picture's embedding; logits, a removal's first crop and
+fills go from replica to replica as un-awaited responses, and pass not through here. What was not asked for is
+not computed.
 Knows nothing of queues, leases or tries.
 """
 
@@ -65,6 +66,7 @@ class JobWalk:
         self._files: dict[str, str] = {}
         self._timings: list[StageTiming] = []
         self._open: set[asyncio.Task[Any]] = set()
+        self._first_fill: Any = None  # response of the first crop's run, where something is removed
 
     async def run(self) -> WalkResult:
         """Run every stage that the request needs.
@@ -99,13 +101,17 @@ class JobWalk:
             want_each="inpainted" in request.outputs,
             want_full="full_inpainted" in request.outputs,
         )
-        refined: Refined = await stages.refiner.refine.remote(self._picture, decoded, order)
+        answer = stages.refiner.refine.remote(self._picture, decoded, order)
+        if request.removes:
+            # A removal has a crop at least: the first goes from refiner to inpainter, not through here.
+            self._first_fill = stages.inpainter.fill_first.remote(answer)
+        refined: Refined = await answer
         return refined
 
     async def _write_all(self, refined: Refined, objects: list[dict[str, Any]]) -> None:
         self._timings.extend(refined.timings)
         stage = "inpainting" if refined.plan.tasks else "cutting out"
-        fills = [self._stages.inpainter.fill.remote(task) for task in refined.plan.tasks]
+        fills = self._fills(refined)
         # Crops are on their way meanwhile: to pack the other messages beside them takes their sender's time.
         await self._report(stage, REFINED_PERCENT, {})
         writing = [*self._removals(refined, fills), *self._cut_outs(refined, objects)]
@@ -116,6 +122,12 @@ class JobWalk:
             self._timings.extend(written.timings)
             if done < len(writing):  # after the last one the commit says it all
                 await self._report(stage, int(REFINED_PERCENT + share * done), self._files)
+
+    def _fills(self, refined: Refined) -> list[Any]:
+        """A response for each of the plan's tasks."""
+        under_way = [] if self._first_fill is None else [self._first_fill]
+        others = refined.plan.tasks[len(under_way) :]
+        return [*under_way, *(self._stages.inpainter.fill.remote(task) for task in others)]
 
     def _cut_outs(self, refined: Refined, objects: list[dict[str, Any]]) -> list[asyncio.Task[Written]]:
         want_mask, want_cropped = "masks" in self._request.outputs, "cropped" in self._request.outputs

@@ -128,8 +128,11 @@ class FileStore(Protocol):
     def delete_job(self, job_id: str) -> None:
         """Remove a job's place and its files. A put that began before and ends later leaves nothing."""
 
-    def delete_attempts(self, job_id: str, keep: int) -> int:
-        """Remove all attempts but `keep`, and the unfinished files of that; how many attempts."""
+    def delete_attempts(self, job_id: str, last: int, *, keep_last: bool) -> int:
+        """Remove all attempts up to `last`; if that is kept, only its unfinished files. How many attempts.
+
+        Later ones are not touched: the job may have been given to the next run by now.
+        """
 
     def delete_embeddings(self, picture_digest: str) -> int:
         """Remove the embeddings of a picture, whatever checkpoint made them; how many."""

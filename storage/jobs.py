@@ -124,6 +124,9 @@ class JobStore(Protocol):
     async def delete(self, job_id: str) -> Deleted:
         """Forget the job in any state; whoever runs it loses the lease."""
 
+    async def delete_expired(self, job_id: str) -> Deleted | None:
+        """As `delete`, if the job is past its time; None, and nothing done, if it was given more by now."""
+
     async def existing(self, job_ids: Iterable[str]) -> frozenset[str]:
         """Those of `job_ids` that have a job."""
 
@@ -143,6 +146,9 @@ class JobStore(Protocol):
 
         Raises `JobNotFound`, `JobBusy`, `QueueFull`, `OwnerQueueFull`, `KeyReused`.
         """
+
+    async def accepted(self, job_id: str, idempotency_key: str) -> bool:
+        """Whether a run of the job was accepted with this key."""
 
     async def reserve(self, key: str, owner: str, hold_s: float) -> Reservation:
         """Claim an idempotency key for an upload, for at most `hold_s`."""

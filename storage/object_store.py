@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from uuid import uuid4
 
 import obstore
 from obstore.exceptions import AlreadyExistsError
@@ -50,10 +51,15 @@ class ObjectStore:
     def make_job(self, job_id: str) -> None:
         """Put the job's marker. Raises `FileStoreError` when it is there."""
         marker = f"{JOBS}/{check_job_id(job_id)}"
+        mine = uuid4().bytes
         try:
             with translated(job_id):
-                obstore.put(self._bucket, marker, b"", mode="create")
+                obstore.put(self._bucket, marker, mine, mode="create")
         except AlreadyExistsError:
+            # The client repeats a PUT whose answer was lost, and is then refused by its own marker.
+            with translated(job_id, missing=FileStoreUnavailable):
+                if bytes(obstore.get(self._bucket, marker).bytes()) == mine:
+                    return
             raise FileStoreError(f"There is a job {job_id} already") from None
 
     def put(self, key: str, data: bytes | bytearray | memoryview) -> None:
@@ -102,19 +108,20 @@ class ObjectStore:
         self._delete([f"{JOBS}/{job_id}"])
         self._delete(name for name, _, _ in self._list(job_id))
 
-    def delete_attempts(self, job_id: str, keep: int) -> int:
-        """Remove all attempts but `keep`; how many. There are no unfinished files.
+    def delete_attempts(self, job_id: str, last: int, *, keep_last: bool) -> int:
+        """Remove all attempts up to `last`, or before it; how many. There are no unfinished files.
 
-        For a job that has ended: who still writes for it does so in vain.
+        For attempts that have ended: who still writes for them does so in vain.
         """
         check_job_id(job_id)
-        others = [
+        end = last if keep_last else last + 1
+        ended = [
             name
             for name, _, _ in self._list(job_id)
-            if name.count("/") == 2 and not name.startswith(f"{job_id}/a{keep}/")
+            if name.count("/") == 2 and int(name.split("/")[1].removeprefix("a")) < end
         ]
-        self._delete(others)
-        return len({name.rpartition("/")[0] for name in others})
+        self._delete(ended)
+        return len({name.rpartition("/")[0] for name in ended})
 
     def delete_embeddings(self, picture_digest: str) -> int:
         """Remove the embeddings of a picture, whatever checkpoint made them; how many."""

@@ -14,6 +14,7 @@ from typing import Any
 
 from redis import asyncio as redis_asyncio
 from redis import exceptions
+from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
 
@@ -26,6 +27,21 @@ CONNECTIONS = 64
 
 # What Redis says when it cannot serve now but may later; the rest of its refusals are our mistakes.
 _PASSING = ("OOM", "LOADING", "READONLY", "MISCONF", "MASTERDOWN", "NOREPLICAS", "BUSY", "TRYAGAIN")
+
+
+def require_redis_url(url: str) -> None:
+    """Return when redis-py can read the URL; asks no server.
+
+    Raises:
+        ValueError: it cannot; the message shows the form and repeats no password.
+    """
+    try:
+        parse_url(url)
+    except ValueError:
+        raise ValueError(
+            "is no address of a Redis: write redis://host:port/0, or redis://:PASSWORD@host:port/0 "
+            "(in a password / # ? are %2F %23 %3F)"
+        ) from None
 
 
 @contextmanager

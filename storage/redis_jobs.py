@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
+from typing import Any
 from uuid import uuid4
 
 from storage import redis_keys
@@ -56,6 +57,11 @@ class RedisJobs:
         """Forget the job in any state; whoever runs it loses the lease."""
         existed, unused = await self._redis.run("delete", job_id)
         return Deleted(existed=bool(existed), unused_digest=unused or None)
+
+    async def delete_expired(self, job_id: str) -> Deleted | None:
+        """As `delete`, if the job is past its time; None, and nothing done, if it was given more by now."""
+        existed, unused = await self._redis.run("delete", job_id, "over")
+        return None if existed < 0 else Deleted(existed=bool(existed), unused_digest=unused or None)
 
     async def existing(self, job_ids: Iterable[str]) -> frozenset[str]:
         """Those of `job_ids` that have a job."""
@@ -116,6 +122,14 @@ class RedisJobs:
             raise KeyReused("The idempotency key was used with a different request")
         run, count, repeated = answer
         return Enqueued(run=int(run), num_objects=int(count), repeated=bool(repeated))
+
+    async def accepted(self, job_id: str, idempotency_key: str) -> bool:
+        """Whether a run of the job was accepted with this key."""
+        with translated():
+            found: Any = self._redis.client.hexists(
+                redis_keys.RUN_KEYS + job_id, redis_keys.digest(idempotency_key)
+            )
+            return bool(await found)
 
     async def reserve(self, key: str, owner: str, hold_s: float) -> Reservation:
         """Claim an idempotency key for an upload, for at most `hold_s`."""

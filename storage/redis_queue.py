@@ -61,7 +61,8 @@ class RedisQueue:
         if not read:
             return None
         entry_id, fields = read[0][1][0]
-        return _delivery(consumer, *await self._redis.run("take", consumer, entry_id, fields["job"]))
+        answer = await self._redis.run("take", consumer, entry_id, fields["job"])
+        return _delivery(consumer, *answer) if answer else None
 
     async def reclaim(
         self, consumer: str, min_idle_ms: int, *, holding: Collection[Delivery] = (), limit: int = 1

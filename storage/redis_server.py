@@ -119,9 +119,9 @@ def start_redis(work_dir: Path | str, port: int | None = None, *, fsync: str = "
     folder = Path(work_dir).absolute() / DATA_FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
-    password = _password(folder)
     lock = _lock(folder)
     try:
+        password = _password(folder)
         for _ in range(5):
             chosen = port or _free_port()
             process = _launch(binary, folder, chosen, password, fsync, lock)
@@ -163,10 +163,18 @@ def _lock(folder: Path) -> int:
 def _password(folder: Path) -> str:
     # Any user of the machine can reach a loopback port; without a password they could write our files.
     path = folder / "password"
-    if not path.exists():
-        path.touch(0o600)
-        path.write_text(secrets.token_hex(16))
-    return path.read_text()
+    known = path.read_text() if path.exists() else ""
+    if known:  # Redis does not start with an empty one, which a crash may have left
+        return known
+    password = secrets.token_hex(16)
+    temporary = path.with_name("password.new")
+    temporary.touch(0o600)
+    with temporary.open("w") as file:
+        file.write(password)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    return password
 
 
 def _launch(

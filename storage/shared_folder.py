@@ -21,6 +21,7 @@ from storage.files import EMBEDDINGS, FileStat, JobFolder, Swept, check_job_id, 
 
 _UPLOADS = ".uploads"
 _TRASH = ".trash"
+_PARTS = (EMBEDDINGS, _UPLOADS, _TRASH)
 _TEMPORARY = ".tmp-"
 # What a mounted folder answers while its server or its disk is away.
 _AWAY = (
@@ -35,9 +36,11 @@ class SharedFolder:
     def __init__(self, root: Path | str) -> None:
         """Open `root`, making it and the dot-folders where they lack."""
         self.root = Path(root).absolute()
-        for name in (EMBEDDINGS, _UPLOADS, _TRASH):
+        for name in _PARTS:
             with _translated(name):
                 (self.root / name).mkdir(parents=True, exist_ok=True)
+        with _translated("the folder"):
+            self._number = self.root.stat().st_ino
 
     def make_job(self, job_id: str) -> None:
         """Make the job's folder. Raises `FileStoreError` when it is there."""
@@ -97,15 +100,16 @@ class SharedFolder:
         """Remove a job's folder, which vanishes by one rename."""
         self._discard(self.root / check_job_id(job_id))
 
-    def delete_attempts(self, job_id: str, keep: int) -> int:
-        """Remove the folders of all attempts but `keep`, and that one's unfinished files; how many folders.
+    def delete_attempts(self, job_id: str, last: int, *, keep_last: bool) -> int:
+        """Remove the folders of attempts up to `last`, or of that its unfinished files; how many folders.
 
-        For a job that has ended: who still writes for it does so in vain.
+        For attempts that have ended: who still writes for them does so in vain.
         """
         folder = self.root / check_job_id(job_id)
-        for unfinished in folder.glob(f"a{keep}/{_TEMPORARY}*"):
+        for unfinished in folder.glob(f"a{last}/{_TEMPORARY}*"):
             _unlink(unfinished)
-        return sum(self._discard(one) for one in folder.glob("a[0-9]*/") if one.name != f"a{keep}")
+        end = last if keep_last else last + 1
+        return sum(self._discard(one) for one in folder.glob("a[0-9]*/") if int(one.name[1:]) < end)
 
     def delete_embeddings(self, picture_digest: str) -> int:
         """Remove the embeddings of a picture, whatever checkpoint made them; how many."""
@@ -119,9 +123,8 @@ class SharedFolder:
             return sum(_unlink(path) for path in mine)
 
     def ping(self) -> None:
-        """Pass when the folder is there. Raises `FileStoreError`."""
-        with _translated("the folder"):
-            (self.root / EMBEDDINGS).stat()
+        """Pass when the folder is there, and whole. Raises `FileStoreError`."""
+        self._mend()
 
     def free_bytes(self) -> int:
         """Room left on the volume."""
@@ -130,6 +133,7 @@ class SharedFolder:
 
     def new_upload(self) -> Path:
         """A path for a file in the making that `put_file` can move without copying."""
+        self._mend()
         return self.root / _UPLOADS / uuid4().hex
 
     def lend(self, upload: Path) -> None:
@@ -188,6 +192,22 @@ class SharedFolder:
                 gone += _unlink(path)
         return gone
 
+    def _mend(self) -> None:
+        """Make dot-folders again: whoever removes old folders by cron removes them, too.
+
+        Not in another folder under the same name, as an unmounted volume leaves it.
+        """
+        try:
+            with _translated("the folder"):
+                if self.root.stat().st_ino != self._number:
+                    raise FileStoreUnavailable(
+                        "WORK_DIR is another folder than at the start: restart the service to use it"
+                    )
+                for name in _PARTS:
+                    (self.root / name).mkdir(exist_ok=True)
+        except FileMissing as error:
+            raise FileStoreUnavailable("WORK_DIR is gone") from error
+
     def _target(self, key: str) -> Path:
         target = self.root / check_key(key)
         if key.count("/") == 2:
@@ -198,6 +218,7 @@ class SharedFolder:
 
     def _discard(self, folder: Path) -> bool:
         grave = self.root / _TRASH / f"{folder.name}-{uuid4().hex}"
+        self._mend()
         try:
             with _translated(folder.name):
                 folder.rename(grave)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from storage.errors import FileStoreUnavailable
@@ -15,6 +16,8 @@ from storage.files import FileStore, Swept, is_job_id
 from storage.jobs import Deleted, JobStore
 
 logger = logging.getLogger(__name__)
+
+_LISTED_AT_ONCE, _REMOVED_AT_ONCE = 500, 16  # jobs
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +29,7 @@ class SweepPolicy:
     embedding_ttl_s: float = 24 * 3600.0  # since last used
     embeddings_max_bytes: int = 20 << 30
     consumer_idle_s: float = 3600.0
-    jobs_per_pass: int = 500
+    jobs_per_pass: int = 10_000  # in half a minute, more than a cluster takes in
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +68,9 @@ async def _remove_files(files: FileStore, job_id: str, deleted: Deleted) -> None
 
 async def sweep(jobs: JobStore, files: FileStore, policy: SweepPolicy) -> SweepReport:
     """One bounded pass. Safe beside others, but let one process do it: see `JobStore.hold_sweep`."""
-    over = await jobs.expired(policy.jobs_per_pass)
-    for job_id in over:
-        await _remove_files(files, job_id, await jobs.delete(job_id))
-
+    expired = await _remove_expired(jobs, files, policy)
     orphans = await _orphans(jobs, files, policy)
-    for job_id in orphans:
-        await asyncio.to_thread(files.delete_job, job_id)
+    await _each(orphans, lambda job_id: asyncio.to_thread(files.delete_job, job_id))
 
     swept = await asyncio.to_thread(
         lambda: files.sweep(
@@ -81,7 +80,30 @@ async def sweep(jobs: JobStore, files: FileStore, policy: SweepPolicy) -> SweepR
         )
     )
     consumers = await jobs.forget_consumers(policy.consumer_idle_s)
-    return SweepReport(len(over), len(orphans), consumers, swept)
+    return SweepReport(expired, len(orphans), consumers, swept)
+
+
+async def _remove_expired(jobs: JobStore, files: FileStore, policy: SweepPolicy) -> int:
+    """Remove jobs past their time, as many as one pass may; how many."""
+    removed = 0
+
+    async def remove(job_id: str) -> None:
+        nonlocal removed
+        deleted = await jobs.delete_expired(job_id)
+        if deleted is not None:  # a /segment may have renewed it since it was listed
+            removed += 1
+            await _remove_files(files, job_id, deleted)
+
+    while some := await jobs.expired(min(_LISTED_AT_ONCE, policy.jobs_per_pass - removed)):
+        await _each(some, remove)
+        if removed >= policy.jobs_per_pass:
+            break
+    return removed
+
+
+async def _each(job_ids: Sequence[str], remove: Callable[[str], Awaitable[None]]) -> None:
+    for start in range(0, len(job_ids), _REMOVED_AT_ONCE):
+        await asyncio.gather(*(remove(job_id) for job_id in job_ids[start : start + _REMOVED_AT_ONCE]))
 
 
 async def _orphans(jobs: JobStore, files: FileStore, policy: SweepPolicy) -> list[str]:
@@ -90,8 +112,8 @@ async def _orphans(jobs: JobStore, files: FileStore, policy: SweepPolicy) -> lis
         lambda: [folder.job_id for folder in files.jobs() if folder.age_s > policy.orphan_s]
     )
     orphans: list[str] = []
-    for start in range(0, len(old), policy.jobs_per_pass):
-        some = old[start : start + policy.jobs_per_pass]
+    for start in range(0, len(old), _LISTED_AT_ONCE):
+        some = old[start : start + _LISTED_AT_ONCE]
         orphans += set(some) - await jobs.existing(some)
         if len(orphans) >= policy.jobs_per_pass:
             break

@@ -1,5 +1,10 @@
--- id. Also mends what is left of a job whose hash died by itself.
+-- id, then "over" if only a job past its time is meant: it may have been given more since that was found.
+-- Also mends what is left of a job whose hash died by itself.
 local id = ARGV[1]
+local over_at = ARGV[2] and tonumber(redis.call('ZSCORE', K.expiry, id))
+if over_at and over_at > now() then
+  return {-1, ''}
+end
 local key = K.job .. id
 local job = redis.call('HMGET', key, 'entry', 'digest')
 drop_entry(job[1])

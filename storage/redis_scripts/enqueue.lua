@@ -26,11 +26,7 @@ end
 local run = tonumber(job[2]) + 1
 local entry = redis.call('XADD', K.queue, '*', 'job', id, 'run', run)
 local order = redis.call('INCR', K.order)
-for _, field in ipairs(redis.call('HKEYS', key)) do
-  if string.sub(field, 1, 5) == 'file:' then
-    redis.call('HDEL', key, field)
-  end
-end
+forget_files(key)
 redis.call('HDEL', key, 'error', 'result', 'begun_by', 'begun_at', 'callback')
 redis.call('HSET', key, 'stage', 'queued', 'progress', 0, 'run', run, 'tries', 0, 'request', request,
   'num_objects', num_objects, 'updated_at', stamp(now()), 'accepted_at', stamp(now()), 'ttl_s', ARGV[5],

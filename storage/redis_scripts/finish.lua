@@ -15,6 +15,7 @@ if to == 'ready' then
   redis.call('HSET', key, 'result', ARGV[5], 'stage', 'ready', 'progress', 100)
 else
   redis.call('HSET', key, 'error', ARGV[5])
+  forget_files(key) -- the runner removes them
 end
 redis.call('HSET', key, 'updated_at', stamp(now()))
 set_files(key, 7)

@@ -57,6 +57,14 @@ local function set_files(key, first)
   end
 end
 
+local function forget_files(key)
+  for _, field in ipairs(redis.call('HKEYS', key)) do
+    if string.sub(field, 1, 5) == 'file:' then
+      redis.call('HDEL', key, field)
+    end
+  end
+end
+
 local function tell(id)
   redis.call('PUBLISH', K.events .. id, '')
 end

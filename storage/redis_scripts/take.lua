@@ -1,6 +1,9 @@
 -- consumer, then the ticket it has read already and the job named in it, if any.
 local consumer = ARGV[1]
 if ARGV[2] then
+  if #redis.call('XPENDING', K.queue, K.group, ARGV[2], ARGV[2], 1, consumer) == 0 then
+    return {} -- reclaimed, perhaps ended, while its reader stalled: it must not be exchanged for a waiting job's
+  end
   return assign(ARGV[2], ARGV[3])
 end
 -- Tickets that a leaving runner gave back come before new ones.

@@ -101,5 +101,5 @@ def test_processor_time_of_a_busy_process_is_found_and_told_apart() -> None:
         pass
     spent = clock.lap()
     assert spent.by_part[CLIENT] == pytest.approx(0.3, abs=0.15)
-    assert spent.service == 0.0
+    assert spent.service < 0.1  # a Redis of other tests may be this process's child
     assert clock.lap().by_part[CLIENT] < 0.1

@@ -1,12 +1,20 @@
 from __future__ import annotations
 
-import numpy as np
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any, cast
 
-from deployments.job_walk import Composite, composites_of
-from deployments.messages import Refined
-from engine.types import MaskRegion, PixelBox, RefinedObject, RemovalPlan, WeightRegion
+import numpy as np
+import pytest
+from ray.serve.handle import DeploymentHandle
+
+from deployments.job_request import ObjectRequest, SegmentRequest
+from deployments.job_walk import Composite, JobWalk, Stages, composites_of
+from deployments.messages import Decoded, PictureRef, Refined, Written
+from engine.types import FillTask, MaskRegion, PixelBox, RefinedObject, RemovalPlan, WeightRegion
 
 BOX = PixelBox(0, 0, 4, 4)
+REMOVED, CUT_OUT = ("inpainted", "full_inpainted"), ("masks", "cropped")
 
 
 def an_object() -> RefinedObject:
@@ -38,3 +46,87 @@ def test_only_what_was_asked_for_is_composited() -> None:
     assert names(composites_of(refined(2, (), (0,)), "png")) == [("full_inpainted.png",)]
     assert names(composites_of(refined(1, (0,), ()), "png")) == [("inpainted_0.png",)]
     assert composites_of(refined(2, (), ()), "png") == []
+
+
+def a_task() -> FillTask:
+    return FillTask(BOX, 1.0, np.zeros((4, 4, 3), np.uint8), np.ones((4, 4), bool))
+
+
+class CalledStage:
+    """A handle whose calls are answered by `answers` and noted in `calls`, as `name` and arguments."""
+
+    def __init__(self, calls: list[tuple[str, tuple[Any, ...]]], **answers: Callable[..., Any]) -> None:
+        self._calls, self._answers = calls, answers
+
+    def __getattr__(self, name: str) -> Any:
+        calls, answer = self._calls, self._answers[name]
+
+        class Method:
+            @staticmethod
+            def remote(*asked: Any) -> asyncio.Future[Any]:
+                calls.append((name, asked))
+                future = asyncio.get_running_loop().create_future()
+                future.set_result(answer(*asked))
+                return future
+
+        return Method()
+
+
+def calls_of_a_walk(
+    outputs: tuple[str, ...], tasks: tuple[FillTask, ...]
+) -> list[tuple[str, tuple[Any, ...]]]:
+    """Which calls a walk makes for as many objects as tasks, each removed by its own."""
+    calls: list[tuple[str, tuple[Any, ...]]] = []
+    count = len(tasks)
+    removes = set(outputs) & set(REMOVED)
+    plan = RemovalPlan(
+        tasks, tuple(range(count)), tuple(range(count)), tuple(an_object().hole for _ in tasks)
+    )
+    answer = Refined(
+        tuple(an_object() for _ in tasks),
+        tuple({} for _ in tasks),
+        plan if removes else RemovalPlan((), (), (), ()),
+        (),
+    )
+
+    async def walk() -> None:
+        handles: dict[str, Any] = {
+            "encoder": CalledStage(calls),
+            "decoder": CalledStage(calls, decode=lambda *_: Decoded((), 64, ())),
+            "refiner": CalledStage(calls, refine=lambda *_: answer),
+            "inpainter": CalledStage(calls, fill=lambda task: task, fill_first=lambda _: "first"),
+            "composer": CalledStage(
+                calls,
+                write_object=lambda *_: Written({}, {}, ()),
+                write_removal=lambda picture, folder, names, parts, *fills: Written(
+                    {}, {}, (), tuple(() for _ in fills)
+                ),
+            ),
+        }
+        stages = Stages(**{name: cast(DeploymentHandle, handle) for name, handle in handles.items()})
+        objects = tuple(ObjectRequest(((1.0, 1.0),), (1,), None, None) for _ in tasks)
+        request = SegmentRequest(objects, outputs, None, None, "png")
+        picture = PictureRef("job", "job/original.png", "digest", 8, 8)
+
+        async def report(stage: str, progress: int, files: Mapping[str, str]) -> None:
+            pass
+
+        await JobWalk(stages, picture, request, "job/a1", report).run()
+
+    asyncio.run(walk())
+    return calls
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_each_crop_is_inpainted_once_and_the_first_as_the_refiner_answers(count: int) -> None:
+    tasks = tuple(a_task() for _ in range(count))
+    calls = calls_of_a_walk((*REMOVED, *CUT_OUT), tasks)
+    names = [name for name, _ in calls]
+    assert names.count("fill_first") == 1
+    assert names.index("fill_first") == names.index("refine") + 1  # not after its answer was seen here
+    assert [asked[0] for name, asked in calls if name == "fill"] == list(tasks[1:])
+
+
+def test_cutting_out_asks_the_inpainter_nothing() -> None:
+    names = {name for name, _ in calls_of_a_walk(CUT_OUT, (a_task(), a_task()))}
+    assert names == {"decode", "refine", "write_object"}

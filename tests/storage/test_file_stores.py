@@ -152,9 +152,19 @@ def test_delete_attempts_keeps_the_one_that_won(shelf: Shelf, job: str) -> None:
     for attempt in (1, 2, 10):
         for name in ("mask_0.png", "result.json"):
             shelf.files.put(job_key(job, name, attempt), b"x")
-    assert shelf.files.delete_attempts(job, keep=10) == 2
+    assert shelf.files.delete_attempts(job, 10, keep_last=True) == 2
     kept = {f"{job}/original.png", f"{job}/a10/mask_0.png", f"{job}/a10/result.json"}
     assert shelf.names() == kept
+
+
+@pytest.mark.parametrize(("keep_last", "kept"), [(True, {2, 10}), (False, {10})])
+def test_delete_attempts_leaves_those_of_the_run_after(
+    shelf: Shelf, job: str, keep_last: bool, kept: set[int]
+) -> None:
+    for attempt in (1, 2, 10):
+        shelf.files.put(job_key(job, "mask_0.png", attempt), b"x")
+    shelf.files.delete_attempts(job, 2, keep_last=keep_last)
+    assert shelf.names() == {f"{job}/a{attempt}/mask_0.png" for attempt in kept}
 
 
 def test_delete_embeddings_takes_those_of_the_picture_only(shelf: Shelf) -> None:

@@ -5,8 +5,6 @@ redis-py then sends the command again; the store must not do it twice.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
@@ -18,47 +16,8 @@ from storage.redis_connection import RedisConnection
 from storage.redis_jobs import RedisJobs
 from storage.redis_outbox import RedisOutbox
 from storage.redis_queue import RedisQueue
+from tests.storage.losing_proxy import LosingProxy
 from tests.storage.samples import Store, until
-
-
-class LosingProxy:
-    """Stands before Redis; swallows the next answer and cuts the connection when told to."""
-
-    def __init__(self, port: int) -> None:
-        self._redis_port = port
-        self.lose_next = False
-        self.lost = 0
-
-    async def start(self) -> int:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        port: int = self._server.sockets[0].getsockname()[1]
-        return port
-
-    async def close(self) -> None:
-        self._server.close()
-        await self._server.wait_closed()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        from_redis, to_redis = await asyncio.open_connection("127.0.0.1", self._redis_port)
-        asking = asyncio.create_task(self._ask(reader, to_redis))
-        with contextlib.suppress(ConnectionError):
-            while data := await from_redis.read(1 << 16):
-                if self.lose_next:
-                    self.lose_next = False
-                    self.lost += 1
-                    break
-                writer.write(data)
-        for side in (writer, to_redis):
-            side.close()
-            with contextlib.suppress(ConnectionError):
-                await side.wait_closed()
-        await asking
-
-    async def _ask(self, reader: asyncio.StreamReader, to_redis: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError):
-            while data := await reader.read(1 << 16):
-                to_redis.write(data)
-        to_redis.close()
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import os
 import subprocess
@@ -13,11 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from storage.errors import FileMissing, FileStoreUnavailable, UploadElsewhere
+from storage.errors import FileMissing, FileStoreError, FileStoreUnavailable, UploadElsewhere
 from storage.files import embedding_key, job_key
 from storage.object_store import ObjectStore
 from storage.sweeper import SweepPolicy, remove_job, sweep
 from tests.object_storage import Bucket, ObjectStorage
+from tests.storage.losing_proxy import LosingProxy
 from tests.storage.samples import Store, new_id
 from tests.storage.shelves import object_store
 
@@ -59,6 +61,23 @@ def test_a_short_outage_is_waited_out(files: ObjectStore, job: str, object_stora
         back.join()
     files.put(key, b"after")
     assert files.get(key) == b"after"
+
+
+async def test_a_job_whose_marker_was_put_and_the_answer_lost_is_made(
+    bucket: Bucket, object_storage: ObjectStorage, tmp_path: Path
+) -> None:
+    proxy = LosingProxy(object_storage.port)
+    try:
+        beyond = Bucket(bucket.name, f"http://127.0.0.1:{await proxy.start()}")
+        files, job_id = object_store(beyond, tmp_path / "node"), new_id()
+        proxy.lose_next = True
+        await asyncio.to_thread(files.make_job, job_id)
+        assert proxy.lost == 1
+        assert bucket.names() == {f".jobs/{job_id}"}
+        with pytest.raises(FileStoreError, match="already"):
+            await asyncio.to_thread(files.make_job, job_id)
+    finally:
+        await proxy.close()
 
 
 def test_a_long_outage_is_told_soon_by_every_call_and_ends(
@@ -190,7 +209,7 @@ def test_more_objects_than_one_page_are_listed_and_deleted(files: ObjectStore, b
     for i in range(1100):
         bucket.add(f"{job_id}/a1/mask_{i}.png", b"x")
     bucket.add(f"{job_id}/a2/mask_0.png", b"x")
-    assert files.delete_attempts(job_id, keep=2) == 1
+    assert files.delete_attempts(job_id, 2, keep_last=True) == 1
     assert bucket.names() == {f".jobs/{job_id}", f"{job_id}/a2/mask_0.png"}
     for i in range(1100):
         bucket.add(f".jobs/{i:032x}", b"")

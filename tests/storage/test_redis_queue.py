@@ -114,10 +114,11 @@ async def test_commit_sent_again_after_a_lost_answer_counts_once(store: Store) -
 
 async def test_fail_ends_the_job_with_the_error_and_its_stage(store: Store) -> None:
     started = await store.started()
-    await store.queue.report(started.job.id, started.attempt, "decode", 40)
+    await store.queue.report(started.job.id, started.attempt, "decode", 40, {"mask_0.png": "k0"})
     await store.queue.fail(started.delivery, started.attempt, "mask too small")
     job = await store.jobs.get(started.job.id)
     assert (job.state, job.stage, job.progress) == (JobState.ERROR, "decode", 40)
+    assert set(job.files) == {"original.png"}  # what was made is removed
     assert job.error == "mask too small"
     assert await pending(store) == 0
     await store.enqueued(started.job.id)
@@ -194,6 +195,23 @@ async def test_reclaim_leaves_alone_what_the_consumer_is_at_work_on(store: Store
     other = await store.taken("two")
     found = await until(lambda: store.queue.reclaim("one", LEASE_MS, holding=[mine.delivery], limit=5))
     assert [delivery.job_id for delivery in found] == [other.job_id]
+
+
+async def test_a_ticket_reclaimed_and_ended_while_its_reader_stalled_takes_no_other_job(store: Store) -> None:
+    job_id = await store.enqueued()
+    await store.connection.make_group()
+    # The first half of a blocking take, at whose end the reader's process stalls.
+    ((_, [(entry, fields)]),) = await store.connection.client.xreadgroup(
+        redis_keys.GROUP, "one", {redis_keys.QUEUE: ">"}, count=1
+    )
+    started = await store.begun(await reclaimed(store, "two"))
+    await store.committed(started)
+    others = await store.enqueued()
+    await store.enqueued(job_id)
+    assert not await store.connection.run("take", "one", entry, fields["job"])
+    for expected in (others, job_id):
+        assert (await store.committed(await store.begun(await store.taken("two")))).id == expected
+    assert await store.queue.backlog() == Backlog(waiting=0, in_hand=0)
 
 
 async def test_reclaim_by_many_gives_each_delivery_to_one(store: Store) -> None:

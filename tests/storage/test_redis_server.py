@@ -145,6 +145,29 @@ def test_server_needs_its_password_and_listens_on_loopback_only(tmp_path: Path) 
             assert (tmp_path / ".redis" / secret).stat().st_mode & 0o077 == 0
 
 
+def test_a_password_that_a_crash_left_empty_is_made_anew(tmp_path: Path) -> None:
+    path = tmp_path / ".redis" / "password"
+    path.parent.mkdir()
+    path.touch()
+    with start_redis(tmp_path) as server:
+        assert server.running and path.read_text() and path.read_text() in server.url
+        assert path.stat().st_mode & 0o077 == 0
+
+
+def test_a_password_that_is_not_safe_on_the_disk_has_no_name_yet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(descriptor: int) -> None:
+        raise OSError("the machine is off")
+
+    with monkeypatch.context() as crashing:
+        crashing.setattr("storage.redis_server.os.fsync", crash)
+        with pytest.raises(OSError, match="is off"):
+            start_redis(tmp_path)
+    assert not (tmp_path / ".redis" / "password").exists()
+    start_redis(tmp_path).stop()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's help is Linux's")
 def test_server_ends_with_a_killed_parent_and_not_with_a_ctrl_c(tmp_path: Path) -> None:
     script = (

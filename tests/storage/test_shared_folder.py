@@ -99,7 +99,7 @@ def test_a_killed_writer_leaves_the_old_or_the_new_content(folder: SharedFolder,
 def test_delete_attempts_removes_what_a_killed_writer_left(folder: SharedFolder, job: str) -> None:
     folder.put(job_key(job, "mask_0.png", 10), b"x")
     (folder.root / job / "a10" / ".tmp-of-a-killed-writer").write_bytes(b"half")
-    assert folder.delete_attempts(job, keep=10) == 0
+    assert folder.delete_attempts(job, 10, keep_last=True) == 0
     assert names(folder) == {f"{job}/a10/mask_0.png"}
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from storage.errors import FileMissing, JobNotFound, LeaseLost, StoreUnavailable
 from storage.files import embedding_key, job_key
+from storage.jobs import JobState
 from storage.redis_connection import RedisConnection
 from storage.redis_jobs import RedisJobs
 from storage.sweeper import SweepPolicy, remove_job, sweep
@@ -60,6 +62,38 @@ async def test_sweep_removes_expired_jobs_and_leaves_the_others(store: Store, sh
     assert report.expired_jobs == 1
     assert await store.jobs.existing([gone, kept]) == {kept}
     assert {found.job_id for found in shelf.files.jobs()} == {kept}
+
+
+async def test_sweep_spares_a_job_that_was_segmented_since_it_was_listed(store: Store, shelf: Shelf) -> None:
+    job_id = await uploaded(store, shelf, ttl_s=0.001)
+    await until(lambda: store.jobs.expired(1))
+
+    class SegmentedMeanwhile:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(store.jobs, name)
+
+        async def expired(self, limit: int, now: float | None = None) -> list[str]:
+            found = await store.jobs.expired(limit, now)
+            if found:
+                await store.enqueued(job_id, ttl_s=60)
+            return found
+
+    report = await sweep(SegmentedMeanwhile(), shelf.files, NOTHING_IS_OLD)
+    assert report.expired_jobs == 0
+    assert shelf.files.get(job_key(job_id, "original.png")) == b"x"
+    started = await store.begun(await store.taken())
+    assert (await store.committed(started)).state is JobState.READY
+
+
+async def test_one_pass_removes_all_that_expired_in_a_busy_half_minute(store: Store, shelf: Shelf) -> None:
+    ids = [await uploaded(store, shelf, ttl_s=0.001) for _ in range(530)]
+    await until(lambda: _all_over(store, len(ids)))
+    assert (await sweep(store.jobs, shelf.files, NOTHING_IS_OLD)).expired_jobs == len(ids)
+    assert not shelf.names()
+
+
+async def _all_over(store: Store, count: int) -> bool:
+    return len(await store.jobs.expired(count)) == count
 
 
 async def _expired(store: Store, shelf: Shelf) -> object:
