@@ -19,8 +19,8 @@ NETWORKS = ("mobile_sam", "lama")
 
 async def check_health(backend: Backend, version: str) -> HealthAnswer:
     """One look at everything that a job needs; takes at most a few seconds."""
-    seen, (redis, queue), room, store_problem = await asyncio.gather(
-        backend.networks(), _queue(backend), has_room(backend), _store_problem(backend)
+    seen, (redis, queue), (room, store_problem) = await asyncio.gather(
+        backend.networks(), _queue(backend), _files(backend)
     )
     networks = seen.loaded
     problems = [
@@ -48,12 +48,13 @@ async def check_health(backend: Backend, version: str) -> HealthAnswer:
     )
 
 
-async def _store_problem(backend: Backend) -> str:
+async def _files(backend: Backend) -> tuple[bool, str]:
+    """Whether there is room as far as is known, and what is wrong with the artifact store."""
     try:
         await asyncio.to_thread(backend.files.ping)
+        return await has_room(backend), ""
     except FileStoreError as error:
-        return str(error)
-    return ""
+        return True, str(error)
 
 
 async def _queue(backend: Backend) -> tuple[Literal["ok", "refuses", "unreachable"], dict[str, int]]:

@@ -14,11 +14,11 @@ from prometheus_client.registry import Collector
 from storage.job_metrics import Histogram, StoreMetrics
 
 
-def render_metrics(metrics: StoreMetrics | None, takes_writes: bool, free_bytes: int) -> bytes:
+def render_metrics(metrics: StoreMetrics | None, takes_writes: bool, free_bytes: int | None) -> bytes:
     """Prometheus text exposition.
 
     `metrics`: None while Redis does not answer; the rest is exported all the same, so that a scrape tells
-    which of the two is away, Redis or the service. `free_bytes`: room for artifacts.
+    which of the two is away, Redis or the service. `free_bytes`: room for artifacts; None while unknown.
     """
     registry = CollectorRegistry()
     registry.register(_Stores(takes_writes, free_bytes))
@@ -28,16 +28,17 @@ def render_metrics(metrics: StoreMetrics | None, takes_writes: bool, free_bytes:
 
 
 class _Stores(Collector):
-    def __init__(self, takes_writes: bool, free_bytes: int) -> None:
+    def __init__(self, takes_writes: bool, free_bytes: int | None) -> None:
         self._takes_writes, self._free_bytes = takes_writes, free_bytes
 
     def collect(self) -> Iterator[Metric]:
         yield GaugeMetricFamily(
             "tapcut_redis_up", "Whether Redis answers and takes writes.", value=float(self._takes_writes)
         )
-        yield GaugeMetricFamily(
-            "tapcut_artifacts_free_bytes", "Room left for artifacts, bytes.", value=self._free_bytes
-        )
+        if self._free_bytes is not None:
+            yield GaugeMetricFamily(
+                "tapcut_artifacts_free_bytes", "Room left for artifacts, bytes.", value=self._free_bytes
+            )
 
 
 class _Jobs(Collector):

@@ -15,7 +15,7 @@ from deployments.http.backend import Backend
 from deployments.http.health import check_health
 from deployments.http.metrics import render_metrics
 from deployments.http.schemas import HealthAnswer, HealthVerdict
-from storage.errors import StoreUnavailable
+from storage.errors import FileStoreError, StoreUnavailable
 
 
 def add_operations(app: FastAPI, backend: Backend) -> None:
@@ -43,12 +43,13 @@ def add_operations(app: FastAPI, backend: Backend) -> None:
     @app.get("/metrics", tags=["operations"], response_class=Response, responses=documents.METRICS_ANSWER)
     async def metrics() -> Response:
         """Jobs, queue, seconds of runs and stages, batch sizes, room, for Prometheus; also without Redis."""
-        counted, takes_writes = None, False
+        counted, takes_writes, free_bytes = None, False, None
         with suppress(StoreUnavailable):
             counted = await backend.jobs.metrics()
             await backend.jobs.ping()
             takes_writes = True
-        free_bytes = await asyncio.to_thread(backend.files.free_bytes)
+        with suppress(FileStoreError):
+            free_bytes = await asyncio.to_thread(backend.files.free_bytes)
         return Response(
             render_metrics(counted, takes_writes, free_bytes),
             media_type="text/plain; version=0.0.4; charset=utf-8",

@@ -72,6 +72,14 @@ class RateExceededError(RefusedError):
         return f"Too many requests with this key: nothing was accepted, try again in {self.retry_after_s} s"
 
 
+class RangeRefusedError(RefusedError):
+    """No part of the range that is asked for lies in the file."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"The range lies outside the file of {size} bytes: download from the start")
+        self.size = size
+
+
 class StageUnavailableError(RefusedError):
     """A stage of the DAG is overloaded, restarting or too slow to answer at once."""
 
@@ -109,6 +117,7 @@ TABLE: dict[type[Exception], tuple[int, str | None, int | None]] = {
         "The artifact store is unreachable: nothing was accepted, try again later",
         5,
     ),
+    RangeRefusedError: (416, None, None),
     StageUnavailableError: (503, None, 2),
 }
 
@@ -145,6 +154,8 @@ async def _answer_known(request: Request, error: Exception) -> Response:
     if isinstance(error, RateExceededError):
         retry_after = error.retry_after_s
         response.headers.update(error.headers)
+    if isinstance(error, RangeRefusedError):
+        response.headers["Content-Range"] = f"bytes */{error.size}"
     if retry_after is not None:
         response.headers["Retry-After"] = str(retry_after)
     return response

@@ -21,6 +21,7 @@ from storage.errors import StoreFull
 
 FORM_OVERHEAD_BYTES = 16_384  # boundaries and headers around the file
 FLUSH_BYTES = 1 << 18  # held by each upload at once
+MAX_TYPE = 1024  # characters of Content-Type: reading its parameters takes the square of their number
 
 
 async def receive_file(request: Request, target: Path, *, max_bytes: int) -> int:
@@ -40,7 +41,8 @@ async def receive_file(request: Request, target: Path, *, max_bytes: int) -> int
 
 
 async def _receive(request: Request, target: Path, max_bytes: int) -> int:
-    kind, options = parse_options_header(request.headers.get("content-type", ""))
+    declared_type = request.headers.get("content-type", "")
+    kind, options = parse_options_header(declared_type if len(declared_type) <= MAX_TYPE else "")
     boundary = options.get(b"boundary")
     if kind != b"multipart/form-data" or not boundary:
         raise UploadRefusedError('send the picture as multipart/form-data in a field named "file"')
@@ -49,8 +51,8 @@ async def _receive(request: Request, target: Path, max_bytes: int) -> int:
     if declared.isdigit() and int(declared) > max_bytes + FORM_OVERHEAD_BYTES:
         raise too_large
     with target.open("wb") as sink:
-        form = _OneFileForm(boundary, sink, max_bytes, too_large)
         try:
+            form = _OneFileForm(boundary, sink, max_bytes, too_large)
             async for chunk in request.stream():
                 form.feed(chunk)
                 if form.unwritten >= FLUSH_BYTES:

@@ -32,7 +32,9 @@ from deployments.http.schemas import (
 from deployments.job_request import SegmentRequest
 from deployments.messages import PictureRef
 from engine.errors import PhotoError
-from storage.jobs import Job
+from storage.errors import JobBusy
+from storage.files import job_key
+from storage.jobs import Job, JobState
 
 IdempotencyKey = Annotated[
     str | None,
@@ -72,7 +74,6 @@ def add_workflow(app: FastAPI, backend: Backend) -> None:
         idempotency_key: IdempotencyKey = None,
     ) -> SegmentAnswer:
         """Queue the job: segment each object, cut it out, remove it. A ready job can be segmented again."""
-        await require_room(backend)
         read = read_segment(
             body,
             query.coordinates_list,
@@ -81,7 +82,13 @@ def add_workflow(app: FastAPI, backend: Backend) -> None:
             max_objects=settings.max_objects,
         )
         callback_url = read_callback(body.callback_url if body else None, settings)
-        request = await _store_own_masks(job, read)
+        # A repeat stores nothing: its answer depends on neither the room nor the state the job is in by now.
+        repeats = idempotency_key is not None and await jobs.accepted(job.id, idempotency_key)
+        if not repeats:
+            if job.state is JobState.PROCESSING:
+                raise JobBusy("The job is being processed")
+            await require_room(backend)
+        request = await _with_own_masks(job, read, store=not repeats)
         accepted = await jobs.enqueue(
             job.id,
             request.to_json(),
@@ -96,7 +103,7 @@ def add_workflow(app: FastAPI, backend: Backend) -> None:
         message = f"Segmenting {count} object{'' if count == 1 else 's'}..."
         return SegmentAnswer(job_id=job.id, status="processing", message=message)
 
-    async def _store_own_masks(job: Job, read: ReadSegment) -> SegmentRequest:
+    async def _with_own_masks(job: Job, read: ReadSegment, *, store: bool) -> SegmentRequest:
         request = read.request
         for index, encoded in read.own_masks.items():
             try:
@@ -107,7 +114,9 @@ def add_workflow(app: FastAPI, backend: Backend) -> None:
                 f"given-{hashlib.sha256(png).hexdigest()[:32]}.png"  # a repeated call makes the same request
             )
             try:
-                key = await backend.take_mask(PictureRef.of(job), name, png)
+                key = job_key(job.id, name)
+                if store:
+                    key = await backend.take_mask(PictureRef.of(job), name, png)
             except PhotoError as error:
                 raise FieldsRefusedError(f"objects.{index}.mask: {error}") from error
             request = request.with_mask(index, key)
