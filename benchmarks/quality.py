@@ -100,7 +100,7 @@ def removal_section(folder: Path, settings: Settings, *, rivals: bool) -> Sectio
         methods["Navier-Stokes"] = opencv_fill(cv2.INPAINT_NS)
     scores: dict[str, dict[str, RemovalScore]] = defaultdict(dict)
     kinds: dict[str, list[str]] = defaultdict(list)
-    for case in tqdm(list(known_removals(folder)), desc="removals", unit="picture"):
+    for case in tqdm(list(known_removals(folder, settings.max_image_size)), desc="removals", unit="picture"):
         kinds[case.kind if case.truth is not None else f"{case.kind}, truth unknown"].append(case.name)
         for name, fill in methods.items():
             scores[name][case.name] = judged(case, fill(case.image, case.item))

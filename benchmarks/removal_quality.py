@@ -60,25 +60,28 @@ class RemovalScore:
     change: float
 
 
-def known_removals(folder: Path) -> Iterator[KnownRemoval]:
+def known_removals(folder: Path, max_side: int) -> Iterator[KnownRemoval]:
     """The items of `folder`/index.json: image, mask (255 = remove), kind, and gt where it is known.
+
+    All scaled down to `max_side` pixels, as the service does with what is uploaded.
 
     Raises:
         FileNotFoundError: a picture is not there.
     """
     for row in json.loads((folder / "index.json").read_text())["items"]:
-        image = _read(folder / row["image"])
+        image = _read(folder / row["image"], max_side)
         marked = cv2.imread(str(folder / row["mask"]), cv2.IMREAD_GRAYSCALE)
         if marked is None:
             raise FileNotFoundError(f"cannot read {folder / row['mask']}")
-        mask = marked > 127
+        # Exact where nothing is scaled: an area of one pixel.
+        mask = cv2.resize(marked, (image.width, image.height), interpolation=cv2.INTER_AREA) > 127
         whole = PixelBox(0, 0, image.width, image.height)
         box = tight_box(mask, whole)
         if box is None:
             continue
         region = MaskRegion(box, reframed(mask, whole, box))
         item = refine_given_mask(region, ObjectPrompt((), ()), image, RefineOptions(), 0)
-        truth = _read(folder / row["gt"]).pixels if row.get("gt") else None
+        truth = _read(folder / row["gt"], max_side).pixels if row.get("gt") else None
         yield KnownRemoval(row["name"], row.get("kind", "all"), image, item, mask, truth)
 
 
@@ -158,5 +161,5 @@ def _differences(
     return np.diff(picture, axis=1)[right], np.diff(picture, axis=0)[down]
 
 
-def _read(path: Path) -> RgbImage:
-    return read_photo(path.read_bytes(), max_pixels=10**8, max_side=10**4).image
+def _read(path: Path, max_side: int) -> RgbImage:
+    return read_photo(path.read_bytes(), max_pixels=10**8, max_side=max_side).image

@@ -87,6 +87,12 @@ class PixelBox:
             min(self.x0, other.x0), min(self.y0, other.y0), max(self.x1, other.x1), max(self.y1, other.y1)
         )
 
+    def shared_with(self, other: PixelBox) -> PixelBox:
+        """What both cover; only of boxes that overlap."""
+        return PixelBox(
+            max(self.x0, other.x0), max(self.y0, other.y0), min(self.x1, other.x1), min(self.y1, other.y1)
+        )
+
     def overlaps(self, other: PixelBox) -> bool:
         """Whether the two share at least one pixel."""
         return self.x0 < other.x1 and other.x0 < self.x1 and self.y0 < other.y1 and other.y0 < self.y1

@@ -7,6 +7,7 @@ different jobs run in one batch.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.lama.finer_detail import with_finer_detail
 from engine.regions import reframed, seen_from, tight_box, tiles
 from engine.types import Fill, FillTask, PixelBox, RefinedObject, RemovalPlan, RgbImage, WeightRegion
 
@@ -75,7 +77,7 @@ def composite(image: RgbImage, parts: Sequence[tuple[FillTask, Fill, WeightRegio
     for task, fill, weight in parts:
         if not weight.pixels.size:
             continue
-        filled, target = _fill_at(task, fill, weight.box), pixels[weight.box.slices]
+        filled, target = _fill_at(image, task, fill, weight.box), pixels[weight.box.slices]
         for tile in tiles(weight.box.width, weight.box.height, _TILE_PX):
             share = weight.pixels[tile.slices]
             if share.min() == 255:
@@ -128,23 +130,28 @@ class _Planner:
     def groups(self, holes: Sequence[WeightRegion]) -> list[list[int]]:
         """Objects that are filled together, each group ascending."""
         groups = [[index] for index in range(len(holes))]
-        while pair := self._first_to_merge(groups, holes):
+        touching = {
+            (one, other)
+            for one, other in itertools.combinations(range(len(holes)), 2)
+            if _share_a_pixel(holes[one], holes[other])
+        }
+        while pair := self._first_to_merge(groups, holes, touching):
             first, second = pair
             groups[first] = sorted(groups[first] + groups.pop(second))
         return groups
 
     def _first_to_merge(
-        self, groups: Sequence[Sequence[int]], holes: Sequence[WeightRegion]
+        self,
+        groups: Sequence[Sequence[int]],
+        holes: Sequence[WeightRegion],
+        touching: set[tuple[int, int]],
     ) -> tuple[int, int] | None:
         boxes = [_box_of([holes[index] for index in group]) for group in groups]
         crops = [self._crop(box) for box in boxes]
         for first in range(len(groups)):
             for second in range(first + 1, len(groups)):
-                if any(
-                    _share_a_pixel(holes[one], holes[other])
-                    for one in groups[first]
-                    for other in groups[second]
-                ):
+                pairs = itertools.product(groups[first], groups[second])
+                if any((min(pair), max(pair)) in touching for pair in pairs):
                     return first, second
                 sees = crops[first].overlaps(boxes[second]) or crops[second].overlaps(boxes[first])
                 if sees and self._fits(boxes[first].union(boxes[second])):
@@ -185,7 +192,9 @@ def _stretched(start: int, end: int, length: int, limit: int) -> tuple[int, int]
 def _share_a_pixel(one: WeightRegion, other: WeightRegion) -> bool:
     if not one.box.overlaps(other.box):
         return False
-    return bool(np.logical_and(one.pixels, reframed(other.pixels, other.box, one.box)).any())
+    shared = one.box.shared_with(other.box)
+    first, second = (hole.pixels[seen_from(shared, hole.box).slices] for hole in (one, other))
+    return bool(np.logical_and(first, second).any())
 
 
 def _box_of(holes: Sequence[WeightRegion]) -> PixelBox:
@@ -216,7 +225,7 @@ def _task(image: RgbImage, crop: PixelBox, holes: Sequence[WeightRegion], side: 
     scale = min(1.0, side / max(crop.width, crop.height))
     width, height = _shown_size(crop, scale)
     if scale < 1:
-        pixels = _area_scaled(pixels, width, height)
+        pixels = _resized(pixels, width, height, cv2.INTER_AREA)
         # Any pixel that saw a bit of the hole is of the hole, or the object would tint its rim.
         share = cv2.resize(hole.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
         hole = np.asarray(share > 0)
@@ -242,11 +251,11 @@ def _shown_size(crop: PixelBox, scale: float) -> tuple[int, int]:
     return max(1, round(crop.width * scale)), max(1, round(crop.height * scale))
 
 
-def _area_scaled(pixels: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
-    return cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+def _resized(pixels: NDArray[np.uint8], width: int, height: int, how: int) -> NDArray[np.uint8]:
+    return cv2.resize(pixels, (width, height), interpolation=how).astype(np.uint8, copy=False)
 
 
-def _fill_at(task: FillTask, fill: Fill, box: PixelBox) -> NDArray[np.uint8]:
+def _fill_at(image: RgbImage, task: FillTask, fill: Fill, box: PixelBox) -> NDArray[np.uint8]:
     """The fill at the picture's resolution, inside `box`."""
     inner = seen_from(box, task.crop).slices
     if task.scale == 1:
@@ -254,5 +263,6 @@ def _fill_at(task: FillTask, fill: Fill, box: PixelBox) -> NDArray[np.uint8]:
     width, height = _shown_size(task.crop, task.scale)
     # Around the hole the true pixels are known: enlarging must not mix in the network's version of them.
     known = np.where(task.hole[..., None], fill.pixels, task.pixels)[:height, :width]
-    enlarged = cv2.resize(known, (task.crop.width, task.crop.height), interpolation=cv2.INTER_CUBIC)
-    return enlarged[inner].astype(np.uint8, copy=False)
+    enlarged = _resized(known, task.crop.width, task.crop.height, cv2.INTER_CUBIC)
+    picture = image.pixels[task.crop.slices]
+    return with_finer_detail(enlarged, picture, known, task.hole[:height, :width])[inner]

@@ -93,7 +93,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_the_true_picture_has_the_best_scores_and_the_object_left_in_place_the_worst(folder: Path) -> None:
-    case = next(known_removals(folder / "removal"))
+    case = next(known_removals(folder / "removal", 1024))
     assert case.truth is not None
     best, worst = judged(case, case.truth), judged(case, case.image.pixels)
     assert best.psnr_db == 50 and best.ssim == pytest.approx(1)
@@ -102,6 +102,14 @@ def test_the_true_picture_has_the_best_scores_and_the_object_left_in_place_the_w
     assert worst.ghost == pytest.approx(1) and worst.change == 0 and worst.psnr_db < 12
     smear = judged(case, opencv_fill(cv2.INPAINT_TELEA)(case.image, case.item))
     assert smear.energy < 0.3 * smear.true_energy and worst.psnr_db < smear.psnr_db < 50
+
+
+def test_pictures_are_judged_at_the_size_that_the_service_scales_them_to(folder: Path) -> None:
+    whole, half = (next(known_removals(folder / "removal", side)) for side in (1024, 80))
+    assert whole.truth is not None and half.truth is not None
+    assert (half.image.width, half.image.height) == (whole.image.width // 2, whole.image.height // 2)
+    assert half.truth.shape == half.image.pixels.shape
+    assert half.mask.mean() == pytest.approx(whole.mask.mean(), rel=0.1)
 
 
 def test_one_command_prints_both_tables_and_writes_every_score(

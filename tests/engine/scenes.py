@@ -3,8 +3,17 @@
 import cv2
 import numpy as np
 
+from engine.hole import hole_weights
 from engine.mobile_sam.segment import framed_size
-from engine.types import DecodedObject, MaskCandidate, RgbImage
+from engine.types import (
+    DecodedObject,
+    MaskCandidate,
+    MaskRegion,
+    PixelBox,
+    RefinedObject,
+    RgbImage,
+    WeightRegion,
+)
 
 OBJECT_RGB = (210, 60, 40)
 BACKGROUND_RGB = (40, 90, 160)
@@ -24,6 +33,14 @@ def painted(share: np.ndarray, noise: float = 2.0) -> RgbImage:
     pixels = mixed.clip(0, 255).round().astype(np.uint8)
     pixels.flags.writeable = False
     return RgbImage(pixels)
+
+
+def object_at(box: PixelBox, image: RgbImage, dilate_px: int = 4, feather_px: int = 2) -> RefinedObject:
+    """A solid rectangle as an object."""
+    mask = MaskRegion(box, np.ones((box.height, box.width), bool))
+    hole = hole_weights(mask, image.width, image.height, dilate_px, feather_px)
+    alpha = WeightRegion(box, np.full((box.height, box.width), 255, np.uint8))
+    return RefinedObject(mask, alpha, hole, 1.0, 1.0, box.width * box.height, box, ())
 
 
 def logits_of(share: np.ndarray, side: int = 64, image_size: int = 256, height: float = 4.0) -> np.ndarray:

@@ -3,32 +3,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.hole import hole_weights
+from engine.lama import inpaint
 from engine.lama.inpaint import changed_area, composite, plan_removal
 from engine.types import (
     Fill,
     FillTask,
-    MaskRegion,
     PixelBox,
-    RefinedObject,
     RemovalPlan,
     RgbImage,
     WeightRegion,
 )
+from tests.engine.scenes import object_at
 
 
 def noise_picture(width: int, height: int, seed: int = 0) -> RgbImage:
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
     pixels.flags.writeable = False
     return RgbImage(pixels)
-
-
-def object_at(box: PixelBox, image: RgbImage, dilate_px: int = 4, feather_px: int = 2) -> RefinedObject:
-    """A solid rectangle as an object."""
-    mask = MaskRegion(box, np.ones((box.height, box.width), bool))
-    hole = hole_weights(mask, image.width, image.height, dilate_px, feather_px)
-    alpha = WeightRegion(box, np.full((box.height, box.width), 255, np.uint8))
-    return RefinedObject(mask, alpha, hole, 1.0, 1.0, box.width * box.height, box, ())
 
 
 def weight_map(image: RgbImage, holes: list[WeightRegion]) -> np.ndarray:
@@ -161,7 +152,7 @@ def test_near_objects_too_far_for_one_crop_are_open_in_each_others() -> None:
 
 
 def test_overlapping_holes_share_a_scaled_crop() -> None:
-    image = noise_picture(2000, 700)
+    image = RgbImage(np.full((700, 2000, 3), 120, np.uint8))
     objects = [
         object_at(PixelBox(100, 100, 800, 600), image),
         object_at(PixelBox(790, 100, 1500, 600), image),
@@ -171,6 +162,19 @@ def test_overlapping_holes_share_a_scaled_crop() -> None:
     task = plan.tasks[plan.full[0]]
     assert task.scale < 1 and task.pixels.shape == (512, 512, 3)
     assert (remove_all(image, plan).pixels[110:590, 110:1490] == 9).all()
+
+
+def test_each_pair_of_objects_is_compared_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = []
+    compare = inpaint._share_a_pixel
+    monkeypatch.setattr(
+        inpaint, "_share_a_pixel", lambda one, other: compared.append((one, other)) or compare(one, other)
+    )
+    image = noise_picture(900, 200)
+    places = [200 * (i % 5) for i in range(10)]  # each lies where the fifth after it does
+    objects = [object_at(PixelBox(x, 0, x + 60, 60), image) for x in places]
+    plan_removal(image, objects)
+    assert len(compared) <= 45
 
 
 def test_one_object_is_planned_once_for_both_pictures() -> None:
