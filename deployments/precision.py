@@ -14,7 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+import engine
 from engine.kept_facts import keep_facts, read_facts
+from engine.network_source import CONVERTING, QUANTIZING, digest_of_code
 from engine.precision_guard import known_to_processor
 from engine.runtime import Runtime, runs_on_gpu
 from engine.types import Precision
@@ -24,6 +26,14 @@ log = logging.getLogger("ray.serve")
 
 WORTH = 0.95  # of the time in fp32; a gain below that is not worth any loss
 _TIMED = 2  # runs of each, in turns
+
+# What a verdict depends on beside the checkpoint: how networks are made, and how they are tried.
+_ENGINE = Path(engine.__file__).parent
+_CODE = (
+    *CONVERTING,
+    *QUANTIZING,
+    *(_ENGINE / name for name in ("precision_guard.py", "lama", "mobile_sam")),
+)
 
 Network = TypeVar("Network")
 
@@ -57,8 +67,8 @@ def load_in_best_precision(
     candidates = [one for one in offers if one in has]
     if not candidates:
         return build(Precision.FP32)
-    # A folder may serve many machines: a verdict is of one processor and one release.
-    about = f"{network} {processor} {' '.join(candidates)}"
+    # A folder may serve many machines and outlive our code: a verdict is of one processor and one release.
+    about = f"{network} {processor} {' '.join(candidates)} {digest_of_code(*_CODE)}"
     verdict = settings.cache_dir / "precision" / f"{hashlib.sha256(about.encode()).hexdigest()[:32]}.json"
     known = _known(verdict)
     if known is not None:

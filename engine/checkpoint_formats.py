@@ -6,7 +6,6 @@ of its author. Does not know which network a file should hold.
 
 from __future__ import annotations
 
-import pickle
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
 from engine.checkpoint_errors import readable
 from engine.errors import CheckpointError
@@ -43,20 +42,15 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
             with path.open("rb") as file:
                 head = file.read(64)
             tensors, metadata = _read(path, head)
-    except (
-        RuntimeError,
-        ValueError,
-        EOFError,
-        zipfile.BadZipFile,
-        pickle.UnpicklingError,
-        SafetensorError,
-    ) as error:
+        exact = {name: _as_fp32(tensor) for name, tensor in tensors.items()}
+        infinite = [name for name, tensor in exact.items() if not bool(torch.isfinite(tensor).all())]
+    except (CheckpointError, MemoryError):
+        raise
+    except Exception as error:  # of whatever kind: unpicklers meet damage with KeyError, IndexError and more
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise CheckpointError(f"{path} is damaged ({reason[:200]}); fetch or copy it again") from error
-    exact = {name: _as_fp32(tensor) for name, tensor in tensors.items()}
-    for name, tensor in exact.items():
-        if not bool(torch.isfinite(tensor).all()):
-            raise CheckpointError(f"{path} is damaged ({name} is not finite); fetch or copy it again")
+    if infinite:
+        raise CheckpointError(f"{path} is damaged ({infinite[0]} is not finite); fetch or copy it again")
     return exact, metadata
 
 

@@ -40,7 +40,8 @@ def clean_mask(
     small_holes = [hole for hole in holes if _area_inside(hole) < small_area_px]
     small_holes = [hole for hole in small_holes if not any(_encloses(hole, seed) for seed in unwanted)]
     if small_holes:
-        cv2.drawContours(canvas, small_holes, -1, _PLAIN, cv2.FILLED)
+        for hole in small_holes:  # not all at once: a hole in an island in a hole would count as outside
+            cv2.drawContours(canvas, [hole], -1, _PLAIN, cv2.FILLED)
         islands, _ = _contours(canvas)
     if len(islands) > 1:
         _drop_islands(canvas, islands, small_area_px, wanted, unwanted)

@@ -20,6 +20,7 @@ _BLEED_PX = 3
 _BLEED = np.ones((2 * _BLEED_PX + 1, 2 * _BLEED_PX + 1), np.uint8)
 _NEIGHBOURS = np.ones((3, 3), np.uint8)
 _TILE_PX = 128
+_LEAST_WEIGHT = 1e-10  # of inner pixels: less is none at all, and rounding
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +70,29 @@ def _foreground(picture: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray
         sure = cv2.erode(share, _NEIGHBOURS).astype(np.float32, copy=False)
         # Solving the mixture for the object's part (Forte 2021) keeps more detail but overshoots
         # where alpha is a little off: a dark line on light objects, worse than none (2026-11).
-        colour = sure[..., None] * observed + (1 - sure[..., None]) * _inner_colour(observed, sure)
+        colour = sure[..., None] * observed + (1 - sure[..., None]) * _inner_colour(observed, sure, share)
         is_shown = (cv2.dilate(alpha[around.slices], _BLEED) > 0)[inner]
         rounded = (colour[inner] + np.float32(0.5)).astype(np.uint8)
         clean[tile.slices] = np.where(is_shown[..., None], rounded, clean[tile.slices])
     return clean
 
 
-def _inner_colour(observed: NDArray[np.float32], sure: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Mean colour of the inner pixels within reach, the near ones counting far more."""
-    total, weight = np.zeros_like(observed), np.full_like(sure, 1e-9)
-    for reach_px, importance in ((_NEAR_PX, 1.0), (_FAR_PX, 1e-3)):
+def _inner_colour(
+    observed: NDArray[np.float32], sure: NDArray[np.float32], share: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Mean colour of the inner pixels within reach, the near ones counting far more.
+
+    Where there is none (along a wire, a whisker), that of the pixels which show most of the object.
+    """
+    total, weight = np.zeros_like(observed), np.full_like(sure, 1e-18)
+
+    def count(inner: NDArray[np.float32], reach_px: int, importance: float) -> None:
         size = (2 * reach_px + 1, 2 * reach_px + 1)
-        total += importance * cv2.blur(observed * sure[..., None], size)
-        weight += importance * cv2.blur(sure, size)
+        np.add(total, importance * cv2.blur(observed * inner[..., None], size), out=total)
+        np.add(weight, importance * cv2.blur(inner, size), out=weight)
+
+    count(sure, _NEAR_PX, 1.0)
+    count(sure, _FAR_PX, 1e-3)
+    if (weight[share > 0] < _LEAST_WEIGHT).any():
+        count(share**2, _NEAR_PX, 1e-8)
     return (total / weight[..., None]).astype(np.float32, copy=False)

@@ -73,9 +73,9 @@ def download_once(
     """`target` with the content of MD5 `md5`, fetched from `url` unless it is there already.
 
     Any number of processes may ask at the same time: one fetches, the others wait for it. A
-    failure is remembered for `patience.remember_failure_s`, so that those waiting, and the next
-    start, fail at once; `retry` forgets it first. `progress` draws a bar when standard error is a
-    terminal; log lines come either way.
+    failure is remembered with its address for `patience.remember_failure_s`, so that those waiting,
+    and the next start, fail at once; `retry` forgets it first. `progress` draws a bar when standard
+    error is a terminal; log lines come either way.
 
     Raises:
         DownloadError: no network, no such file, a broken or wrong file, or no room for it.
@@ -93,14 +93,14 @@ def download_once(
                 log.warning("%s is damaged (MD5 is not %s); fetching it again", target, md5)
                 target.unlink()
             if not retry:
-                _refuse_after_failure(failure, patience.remember_failure_s)
+                _refuse_after_failure(failure, url, patience.remember_failure_s)
             try:
                 _fetch(url, part, target, md5, patience, progress)
             except (DownloadError, OSError) as error:
                 with suppress(OSError):
                     if _size(part) == 0:
                         part.unlink(missing_ok=True)
-                    failure.write_text(str(error), encoding="utf-8")
+                    failure.write_text(f"{url}\n{error}", encoding="utf-8")
                 raise
             failure.unlink(missing_ok=True)
     except OSError as error:
@@ -108,11 +108,12 @@ def download_once(
     return target
 
 
-def _refuse_after_failure(failure: Path, remember_failure_s: float) -> None:
+def _refuse_after_failure(failure: Path, url: str, remember_failure_s: float) -> None:
+    """Raises what went wrong a moment ago at this address; another address is another chance."""
     with suppress(FileNotFoundError):
         age_s = time.time() - failure.stat().st_mtime
-        if 0 <= age_s < remember_failure_s:
-            reason = failure.read_text(encoding="utf-8")
+        asked, _, reason = failure.read_text(encoding="utf-8", errors="replace").partition("\n")
+        if asked == url and 0 <= age_s < remember_failure_s:
             raise DownloadError(f"{reason} ({age_s:.0f} s ago; tried again after {remember_failure_s:.0f} s)")
 
 
@@ -216,9 +217,13 @@ def _open(url: str, offset: int, patience: Patience) -> http.client.HTTPResponse
 
     Neither the resolver nor a host with many dead addresses obeys a socket's timeout, hence the thread.
     """
-    if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
+    try:
+        known = urllib.parse.urlsplit(url).scheme in ("http", "https")
+        request = urllib.request.Request(url, headers={"User-Agent": "tapcut", "Accept-Encoding": "identity"})
+    except ValueError:  # half an IPv6 address, say, or no scheme at all
+        known = False
+    if not known:
         raise DownloadError(f"{url} is not an http:// or https:// address")
-    request = urllib.request.Request(url, headers={"User-Agent": "tapcut", "Accept-Encoding": "identity"})
     if offset:
         request.add_header("Range", f"bytes={offset}-")
     answers: queue.SimpleQueue[http.client.HTTPResponse | Exception] = queue.SimpleQueue()

@@ -23,7 +23,7 @@ from typing import Any  # openvino.Model and openvino.Core come without types
 
 from engine.conversion import convert, convert_to_8_bits, last_line
 from engine.file_lock import only_process
-from engine.network_source import NetworkSource, digest_of_code
+from engine.network_source import CONVERTING, QUANTIZING, NetworkSource, digest_of_code
 from engine.silent_openvino import openvino
 from engine.types import Precision
 
@@ -31,7 +31,6 @@ log = logging.getLogger(__name__)
 
 _FILE = "network.xml"
 _KEEP_UNUSED_S = 7 * 86_400.0
-_HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +54,18 @@ class KeptModel:
             ExecutionError: OpenVINO cannot express the network, or answers otherwise than torch.
             OSError: the folder cannot be written.
         """
-        if not (self.folder / _FILE).exists():
+        if not self._is_whole():
             self.folder.parent.mkdir(parents=True, exist_ok=True)
             with only_process(self.folder.parent / f"{self.name}.lock", f"converting {self.name}"):
-                if not (self.folder / _FILE).exists():
+                if not self._is_whole():
                     _save(self.make(), self.folder)
                     _forget_unused(self.folder, self.name)
         with suppress(OSError):
             os.utime(self.folder)
+
+    def _is_whole(self) -> bool:
+        """Whether both files are there: one of them may have been swept away."""
+        return all((self.folder / _FILE).with_suffix(ending).exists() for ending in (".xml", ".bin"))
 
     def read(self, core: Any) -> Any:
         """The model as an `openvino.Model`, kept now if it was not; a damaged one is made again.
@@ -104,33 +107,43 @@ def _kept_conversion(core: Any, source: NetworkSource, cache_dir: Path) -> KeptM
 def _kept_in_8_bits(core: Any, source: NetworkSource, cache_dir: Path, precision: Precision) -> KeptModel:
     """The network with its wide convolutions in 8 bits, made of the kept conversion."""
     exact, name = _kept_conversion(core, source, cache_dir), f"{source.name}_{precision.value}"
-    key = f"{exact.folder.name} {digest_of_code(_HERE / 'quantization.py')}"
+    key = f"{exact.folder.name} {digest_of_code(*QUANTIZING)}"
     folder = exact.folder.with_name(f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:32]}")
     return KeptModel(name, folder, lambda: convert_to_8_bits(core, source, exact.read(core), precision))
 
 
 def _save(model: Any, folder: Path) -> None:
-    """Both files of the network under their final name at once."""
+    """Both files of the network under their final name at once, in place of what is left of older ones.
+
+    Raises:
+        OSError: they cannot be written, for want of room, say.
+    """
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".unfinished-") as unfinished:
         inner = Path(unfinished) / "network"
         inner.mkdir()
-        openvino.save_model(model, inner / _FILE, compress_to_fp16=False)
+        try:
+            openvino.save_model(model, inner / _FILE, compress_to_fp16=False)
+        except RuntimeError as error:  # what OpenVINO makes of the system's complaints
+            raise OSError(f"{inner} cannot be written ({last_line(error)}); is there room?") from error
         for path in inner.iterdir():
             with path.open("rb+") as file:
                 os.fsync(file.fileno())
+        if folder.exists():
+            shutil.rmtree(folder)
         inner.rename(folder)
 
 
 def _forget_unused(folder: Path, name: str) -> None:
-    """Remove models of this name by other versions that nobody has opened for a week."""
-    for other in folder.parent.glob(f"{name}-*"):
-        if other != folder and time.time() - other.stat().st_mtime > _KEEP_UNUSED_S:
-            shutil.rmtree(other, ignore_errors=True)
+    """Remove models of this name by other versions that nobody has opened for a week, and halves as old."""
+    for other in (*folder.parent.glob(f"{name}-*"), *folder.parent.glob(".unfinished-*")):
+        with suppress(FileNotFoundError):  # another process's half may be whole by now
+            if other != folder and time.time() - other.stat().st_mtime > _KEEP_UNUSED_S:
+                shutil.rmtree(other, ignore_errors=True)
 
 
 def _key(source: NetworkSource) -> str:
     """Names everything that the converted network depends on, our own code included."""
     parts = [source.weights_digest, openvino.get_version(), version("torch"), repr(source.dynamic_axes)]
     parts += [f"{array.shape} {array.dtype}" for array in source.example_inputs]
-    code = digest_of_code(source.code, _HERE / "conversion.py", _HERE / "fourier_products.py")
+    code = digest_of_code(source.code, *CONVERTING)
     return hashlib.sha256("\n".join([*parts, code]).encode()).hexdigest()[:32]

@@ -17,6 +17,10 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from torch import nn
 
+# Our code, beside a network's own, that decides what is made of it.
+CONVERTING = tuple(Path(__file__).with_name(name) for name in ("conversion.py", "fourier_products.py"))
+QUANTIZING = (Path(__file__).with_name("quantization.py"),)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NetworkSource:

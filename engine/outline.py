@@ -174,6 +174,8 @@ def outline_of_mask(mask: MaskRegion, image: RgbImage) -> Outline | None:
     window = mask.box.grow(4 * _GIVEN_MASK_EDGE_PX).clip(image.width, image.height)
     inside = reframed(mask.pixels, mask.box, window)
     alpha = matte(image.pixels[window.slices], inside, _GIVEN_MASK_EDGE_PX)
+    if np.count_nonzero(alpha >= 128) < LEAST_AREA_PX:  # thinner than the filter can see: as it is, then
+        alpha = inside * np.uint8(255)
     return Outline(window, inside, alpha, _GIVEN_MASK_EDGE_PX)
 
 

@@ -62,10 +62,11 @@ def _apply_profile(picture: Image.Image, icc_profile: bytes, notes: list[str]) -
     if mode != picture.mode:
         if "CMYK" in (mode, picture.mode):
             raise ValueError(f"a {mode} profile in a {picture.mode} picture")
-        # An RGB profile in a grey JPEG is common and meant for the grey as RGB.
-        picture = picture.convert(mode) if mode == "RGB" else picture
-        if picture.mode != mode:
+        # An RGB profile in a grey JPEG is common and meant for the grey as RGB; a grey picture with
+        # transparency was flattened in RGB.
+        if mode == "L" and not _is_grey(picture):
             raise ValueError(f"a {mode} profile in a {picture.mode} picture")
+        picture = picture.convert(mode)
     transform = ImageCms.buildTransform(
         profile, ImageCms.createProfile("sRGB"), mode, "RGB", ImageCms.Intent.RELATIVE_COLORIMETRIC
     )
@@ -76,6 +77,11 @@ def _apply_profile(picture: Image.Image, icc_profile: bytes, notes: list[str]) -
         raise ValueError("the profile was not applied")
     notes.append("ICC profile converted to sRGB")
     return converted
+
+
+def _is_grey(picture: Image.Image) -> bool:
+    red, green, blue = picture.split()
+    return red.tobytes() == green.tobytes() == blue.tobytes()
 
 
 def _as_rgb(picture: Image.Image) -> Image.Image:

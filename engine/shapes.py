@@ -17,6 +17,7 @@ Polygon = tuple[tuple[int, int], ...]  # xy of at least 3 corners, closed by its
 
 _DEFAULT_TOLERANCE = 0.001
 _LEAST_TOLERANCE_PX = 1.0  # less only retells the steps of the pixels
+_THIN_TOLERANCE_PX = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ def mask_polygons(region: MaskRegion, tolerance: float = _DEFAULT_TOLERANCE) -> 
     """Outlines of a mask's islands, largest first; holes are not told (the run-length code is exact).
 
     Corners are pixels of the mask, so that the outline passes through the middle of its outermost
-    pixels. Islands of one or two pixels have no outline.
+    pixels. Straight lines of one pixel's width enclose nothing and have no outline.
 
     Args:
         region: The mask.
@@ -53,6 +54,8 @@ def mask_polygons(region: MaskRegion, tolerance: float = _DEFAULT_TOLERANCE) -> 
     for contour in sorted(found, key=len, reverse=True):
         epsilon = max(_LEAST_TOLERANCE_PX, tolerance * cv2.arcLength(contour, closed=True))
         corners = cv2.approxPolyDP(contour, epsilon, closed=True)
+        if len(corners) < 3:  # thinner than the tolerance
+            corners = cv2.approxPolyDP(contour, _THIN_TOLERANCE_PX, closed=True)
         if len(corners) >= 3:
             polygons.append(tuple((int(x), int(y)) for x, y in corners[:, 0]))
     return tuple(polygons)

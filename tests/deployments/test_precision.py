@@ -132,6 +132,13 @@ def test_auto_takes_bf16_only_where_little_is_lost_and_remembers(
 
 
 @pytest.mark.usefixtures("with_bf16")
+def test_what_other_code_bore_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert choose(tmp_path, Builder(), 0.0) is Precision.BF16
+    monkeypatch.setattr(choice, "digest_of_code", lambda *places: "of another version")
+    assert choose(tmp_path, Builder(), 0.011) is Precision.FP32
+
+
+@pytest.mark.usefixtures("with_bf16")
 def test_auto_stays_in_fp32_where_bf16_is_slower_and_remembers(tmp_path: Path) -> None:
     assert choose(tmp_path, Builder(), 0.0, seconds=SLOWER) is Precision.FP32
     assert choose(tmp_path, Builder(), 0.0, seconds={}) is Precision.FP32

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import warnings
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -131,6 +132,25 @@ def spoil_cut_short(path: Path) -> None:
     os.truncate(path, path.stat().st_size // 2)
 
 
+def spoil_old_format_cut_short(path: Path) -> None:
+    torch.save(MOBILE_SAM_TENSORS, path, _use_new_zipfile_serialization=False)
+    os.truncate(path, path.stat().st_size // 4)  # within the pickle: IndexError
+
+
+def spoil_old_format(path: Path) -> None:
+    torch.save(MOBILE_SAM_TENSORS, path, _use_new_zipfile_serialization=False)
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"q\x00", b"h\x63", 1))  # reads what was never put down: KeyError
+
+
+def spoil_packed(path: Path) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("mine/data.pkl", b"weights " * 999)
+    content = bytearray(path.read_bytes())
+    content[43] ^= 0xFF  # the first byte of what is packed: zlib.error
+    path.write_bytes(content)
+
+
 def spoil_one_bit(path: Path) -> None:
     content = path.read_bytes()
     value = torch.ones(1, 4).numpy().tobytes()
@@ -175,6 +195,9 @@ def spoil_whole_model(path: Path) -> None:
     [
         (spoil_nothing_there, "does not exist; correct the path"),
         (spoil_cut_short, "is damaged"),
+        (spoil_old_format_cut_short, "is damaged"),
+        (spoil_old_format, "is damaged"),
+        (spoil_packed, "is damaged"),
         (spoil_one_bit, "is damaged .*checksum"),
         (spoil_web_page, "web page"),
         (spoil_empty, "is not a checkpoint"),
@@ -270,6 +293,19 @@ def test_the_cache_folder_follows_the_users(monkeypatch: pytest.MonkeyPatch, tmp
     assert default_cache_folder() == tmp_path / "tapcut"
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
+    assert default_cache_folder() == tmp_path / ".cache" / "tapcut"
+
+
+def test_without_a_home_the_cache_folder_is_in_the_working_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def nobody(number: int) -> None:
+        raise KeyError(number)
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    monkeypatch.chdir(tmp_path)
     assert default_cache_folder() == tmp_path / ".cache" / "tapcut"
 
 

@@ -72,6 +72,13 @@ def test_small_hole_is_filled_and_small_island_dropped() -> None:
     assert cleaned[50, 50] and not cleaned[10, 90] and cleaned[50, 25]
 
 
+def test_hole_in_an_island_in_a_hole_is_filled_with_it() -> None:
+    mask = np.ones((40, 40), bool)
+    for side, value in ((10, False), (7, True), (3, False)):
+        mask[20 - side // 2 : 21 + side // 2, 20 - side // 2 : 21 + side // 2] = value
+    assert clean_mask(mask, 200).all()
+
+
 def test_large_hole_and_large_island_stay() -> None:
     mask = disc_with_hole_and_speck()
     assert np.array_equal(clean_mask(mask, 20), mask)

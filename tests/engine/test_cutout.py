@@ -96,3 +96,13 @@ def test_mask_over_the_whole_picture_is_cut_out_whole() -> None:
     image = painted(disc(60, 50, 20, 20, 10))
     cut = cut_out(image, with_alpha(np.full((50, 60), 255, np.uint8)), padding_px=9)
     assert np.array_equal(cut.rgba[..., :3], image.pixels) and (cut.rgba[..., 3] == 255).all()
+
+
+def test_a_wire_far_from_the_rest_of_its_object_has_its_own_colour() -> None:
+    share = disc(400, 100, 50, 50, 30)
+    share[50, 80:390] = 1
+    image = painted(share, noise=0)
+    cut = cut_out(image, with_alpha((share * 255 + 0.5).astype(np.uint8)), padding_px=4)
+    wire = cut.rgba[cut.rgba[..., 3] > 128]
+    assert len(wire) > 250
+    assert np.abs(wire[:, :3].astype(int) - OBJECT_RGB).max() < 3

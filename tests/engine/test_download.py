@@ -125,7 +125,8 @@ def test_a_silent_server_is_given_up_in_time(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["http://127.0.0.1:9/x", "http://nowhere.invalid/x", "file:///etc/hostname", "x"]
+    "url",
+    ["http://127.0.0.1:9/x", "http://nowhere.invalid/x", "file:///etc/hostname", "x", "http://[::1", ""],
 )
 def test_an_address_that_cannot_be_reached_fails_soon(tmp_path: Path, url: str) -> None:
     started = time.monotonic()
@@ -147,6 +148,20 @@ def test_a_failure_is_remembered_until_it_is_old_or_a_retry_is_asked(tmp_path: P
         os.utime(tmp_path / "file.pt.failed", (old, old))
         assert fetch(server, target).read_bytes() == CONTENT
         assert not (tmp_path / "file.pt.failed").exists()
+
+
+def test_a_failure_at_one_address_keeps_nobody_from_another(tmp_path: Path) -> None:
+    target = tmp_path / "file.pt"
+    with pytest.raises(DownloadError, match="is not an http"):
+        download_once("mirror.example/file.pt", target, MD5)
+    with serving(FileServer(CONTENT)) as server:
+        assert fetch(server, target).read_bytes() == CONTENT
+
+
+def test_a_remembered_failure_that_cannot_be_read_is_none(tmp_path: Path) -> None:
+    (tmp_path / "file.pt.failed").write_bytes(b"\xff\xfe, cut off")
+    with serving(FileServer(CONTENT)) as server:
+        assert fetch(server, tmp_path / "file.pt").read_bytes() == CONTENT
 
 
 def test_a_folder_that_cannot_be_written_fails_plainly(tmp_path: Path) -> None:

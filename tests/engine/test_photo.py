@@ -155,6 +155,32 @@ def test_rgb_profile_in_a_grey_picture_is_applied() -> None:
     assert abs(int(photo.image.pixels[5, 5, 0]) - 188) <= 2
 
 
+def grey_profile() -> bytes:
+    """A profile of grey pictures with gamma 1: they must get lighter."""
+    white = b"XYZ " + bytes(4) + struct.pack(">3i", 63190, 65536, 54061)
+    curve = b"curv" + bytes(4) + struct.pack(">IHH", 1, 256, 0)
+    tags = struct.pack(">I", 2) + struct.pack(">4sII", b"wtpt", 156, 20)
+    tags += struct.pack(">4sII", b"kTRC", 176, len(curve))
+    body = tags + white + curve
+    header = struct.pack(">I4xI4s4s4s12x4s", 128 + len(body), 0x02400000, b"mntr", b"GRAY", b"XYZ ", b"acsp")
+    header += bytes(28) + struct.pack(">3i", 63190, 65536, 54061)
+    return header.ljust(128, b"\0") + body
+
+
+@pytest.mark.parametrize("mode", ["L", "LA"])
+def test_grey_profile_is_applied_with_transparency_as_without(mode: str) -> None:
+    colour = (64, 255) if mode == "LA" else 64
+    photo = read(saved(Image.new(mode, (20, 10), colour), "PNG", icc_profile=grey_profile()))
+    assert photo.notes == ("ICC profile converted to sRGB",)
+    assert (abs(photo.image.pixels.astype(int) - 137) <= 1).all()
+
+
+def test_grey_profile_in_a_coloured_picture_is_ignored() -> None:
+    photo = read(saved(four_corners(), "PNG", icc_profile=grey_profile()))
+    assert photo.notes == ("unusable ICC profile ignored",)
+    assert_close(photo.image.pixels, np.asarray(four_corners()), 0)
+
+
 def test_rgb_profile_in_a_cmyk_picture_is_ignored() -> None:
     photo = read(saved(Image.new("CMYK", (20, 10)), "JPEG", icc_profile=linear_gamma_profile()))
     assert photo.notes == ("unusable ICC profile ignored", "CMYK converted to sRGB without a profile")

@@ -193,6 +193,15 @@ def test_given_mask_is_used_as_it_is() -> None:
     assert iou(on_picture(item.soft_alpha, image) >= 128, mask) > 0.98
 
 
+def test_given_mask_thinner_than_the_soft_edge_is_cut_out_all_the_same() -> None:
+    line = np.zeros((100, 300), bool)
+    line[50, 20:280] = True
+    image = painted(line.astype(np.float32) * 0, noise=6)
+    region = MaskRegion(PixelBox(0, 0, 300, 100), line)
+    item = refine_given_mask(region, ObjectPrompt(), image, RefineOptions(), 0)
+    assert np.array_equal(on_picture(item.soft_alpha, image) >= 128, line)
+
+
 def test_given_mask_of_few_pixels_is_the_documented_error() -> None:
     tiny = MaskRegion(PixelBox(4, 4, 11, 11), np.ones((7, 7), bool))
     with pytest.raises(MaskTooSmallError, match="object 7"):

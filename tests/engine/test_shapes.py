@@ -94,6 +94,12 @@ def test_polygons_cover_the_mask_they_came_from() -> None:
     assert (drawn & mask).sum() / (drawn | mask).sum() > 0.98
 
 
+@pytest.mark.parametrize(("width", "height"), [(4096, 8), (1024, 3), (25, 2)])
+def test_a_long_thin_object_has_the_outline_of_its_corners(width: int, height: int) -> None:
+    (polygon,) = mask_polygons(region_of(np.ones((height, width), bool)))
+    assert set(polygon) == {(0, 0), (width - 1, 0), (width - 1, height - 1), (0, height - 1)}
+
+
 def test_polygons_are_ordered_by_size_and_specks_left_out() -> None:
     mask = np.zeros((50, 50), bool)
     mask[2:8, 2:8] = True
