@@ -6,7 +6,6 @@ Owns the checks and their advice. Looks only: starts nothing that stays, changes
 from __future__ import annotations
 
 import argparse
-import errno
 import json
 import os
 import platform
@@ -23,6 +22,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from engine.types import Device
+from launch.loopback import LOCAL, why_not_bound
 from settings import Settings, SettingsError, read_settings
 from storage.store_url import FolderAddress, parse_store_url
 
@@ -103,18 +103,12 @@ def port(settings: Settings) -> Finding:
         try:
             probe.bind((settings.host, settings.port))
             return Finding(Grade.OK, f"{where} is free")
-        except OSError as error:
-            if isinstance(error, PermissionError):
-                return Finding(Grade.BAD, f"{where} is not allowed", "set PORT to 1024 or more")
-            if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
-                return Finding(
-                    Grade.BAD,
-                    f"HOST {settings.host} is no address of this machine",
-                    "set HOST=127.0.0.1, or 0.0.0.0 for all of its addresses",
-                )
+        except (OSError, UnicodeError) as error:
+            if why := why_not_bound(settings.host, settings.port, error):
+                return Finding(Grade.BAD, *why)
     host = "127.0.0.1" if settings.host == "0.0.0.0" else settings.host
     try:
-        with urllib.request.urlopen(f"http://{host}:{settings.port}/health", timeout=5) as answer:
+        with LOCAL.open(f"http://{host}:{settings.port}/health", timeout=5) as answer:
             health = json.load(answer)
         return Finding(Grade.OK, f"{where}: a service answers, {health['status']}")
     except urllib.error.HTTPError as error:

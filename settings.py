@@ -12,10 +12,10 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from deployments.http.keys import parse_keys
 from deployments.webhooks.addresses import Allowance
@@ -25,9 +25,11 @@ from engine.types import Device, Precision
 from storage.store_url import parse_store_url
 
 SECRETS = ("redis_url", "webhook_secret")  # not in `as_args`
-
+_PATHS = ("work_dir", "cache_dir", "mobile_sam_checkpoint", "lama_checkpoint")
 
 LOOPBACK_NAMES = "localhost,127.0.0.1,[::1]"
+# In the environment and in `.env` with commas between; NoDecode: else only JSON lists could be read there.
+Numbers = Annotated[tuple[int, ...], NoDecode]
 
 
 class SettingsError(Exception):
@@ -163,7 +165,7 @@ class Settings(BaseSettings):
         description="Files that a crash left without a job are removed after this long, s.",
     )
 
-    inpaint_sizes: tuple[int, ...] = Field(
+    inpaint_sizes: Numbers = Field(
         (256, 320, 384, 448, 512),
         description="Side lengths of the squares that the inpainter works on, px, multiples of 8; few "
         "of them where squares of different jobs shall share a batch.",
@@ -177,7 +179,7 @@ class Settings(BaseSettings):
         1, gt=0, le=60, description="Wait before a webhook's second try, s; the later ones grow with it."
     )
     webhook_timeout_s: float = Field(10, ge=1, le=60, description="Longest post of a webhook, s.")
-    webhook_ports: tuple[int, ...] = Field(
+    webhook_ports: Numbers = Field(
         (443, 8443), description="Ports that webhooks may go to; with WEBHOOK_ALLOW_HTTP also 80 and 8080."
     )
     webhook_allow_http: bool = Field(False, description="Whether a `callback_url` may be http.")
@@ -212,6 +214,15 @@ class Settings(BaseSettings):
     def _store_is_one(cls, url: str) -> str:
         if url:
             parse_store_url(url)
+        return url
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis_is_one(cls, url: str) -> str:
+        if url:
+            from storage.redis_connection import require_redis_url  # redis-py takes its time to import
+
+            require_redis_url(url)
         return url
 
     @field_validator("allowed_hosts")
@@ -252,6 +263,11 @@ class Settings(BaseSettings):
             secret_bytes(secret.get_secret_value())
         return secret
 
+    @field_validator("inpaint_sizes", "webhook_ports", mode="before")
+    @classmethod
+    def _split_numbers(cls, value: Any) -> Any:
+        return _entries(value.strip().strip("[]")) if isinstance(value, str) else value
+
     @field_validator("webhook_ports")
     @classmethod
     def _ports_exist(cls, ports: tuple[int, ...]) -> tuple[int, ...]:
@@ -272,13 +288,21 @@ class Settings(BaseSettings):
             raise ValueError("needs at least one size, each a multiple of 8 and at least 64")
         return tuple(sorted(set(sizes)))
 
+    @field_validator(*_PATHS)
+    @classmethod
+    def _home_is_known(cls, path: Path | None) -> Path | None:
+        try:
+            return path and path.expanduser()
+        except RuntimeError as error:
+            raise ValueError(f"{path}: nobody knows where ~ is here; write the whole path") from error
+
     @model_validator(mode="after")
     def _absolute_paths(self) -> Self:
         # Replicas run in other working directories than the one that the settings were read in.
-        for name in ("work_dir", "cache_dir", "mobile_sam_checkpoint", "lama_checkpoint"):
+        for name in _PATHS:
             path = getattr(self, name)
             if path is not None:
-                object.__setattr__(self, name, path.expanduser().absolute())
+                object.__setattr__(self, name, path.absolute())
         return self
 
     @property
@@ -312,7 +336,10 @@ def read_settings(args: Mapping[str, Any] | None = None) -> Settings:
     try:
         return Settings(**{name.lower(): value for name, value in (args or {}).items()})
     except ValidationError as error:
-        problems = [_describe(item["loc"], item["type"], item["msg"]) for item in error.errors()]
+        problems = [
+            _describe(item["loc"], item["type"], item["msg"].removeprefix("Value error, "))
+            for item in error.errors()
+        ]
         raise SettingsError("; ".join(problems)) from error
 
 

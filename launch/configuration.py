@@ -25,8 +25,10 @@ def read_config(path: Path) -> dict[str, Any]:
     """
     try:
         config: dict[str, Any] = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise LaunchError(f"the serve config {path} cannot be read: {error}") from error
+    if not isinstance(config, dict) or not config.get("applications"):
+        raise LaunchError(f"the serve config {path} holds no `applications:`")
     return config
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from launch.configuration import ROOT
 from launch.console import say
 from launch.errors import LaunchError
+from launch.loopback import why_not_bound
 from settings import Settings
 from storage.store_url import FolderAddress, parse_store_url
 
@@ -32,17 +33,19 @@ def hold_port(settings: Settings) -> Iterator[None]:
     time each would get half of the other's requests. A bound socket that does not listen gets none.
 
     Raises:
-        LaunchError: the port is taken.
+        LaunchError: the port is taken, or HOST is no address that could be listened on.
     """
     address = (settings.host, settings.port)
     with socket.socket() as probe, socket.socket() as holder:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(address)
-        except OSError as error:
-            raise LaunchError(
-                f"port {settings.port} on {settings.host} is not free: end what listens there, or set PORT"
-            ) from error
+        except (OSError, UnicodeError) as error:
+            taken = (
+                f"port {settings.port} on {settings.host} is not free",
+                "end what listens there, or set PORT",
+            )
+            raise LaunchError(": ".join(why_not_bound(*address, error) or taken)) from error
         probe.close()
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         with suppress(OSError):  # connections of an earlier server may linger; the proxy minds them less

@@ -19,6 +19,7 @@ from launch.check_placement import nodes_of_ray, require_placement
 from launch.configuration import read_config
 from launch.console import say
 from launch.errors import LaunchError, RayEndedError
+from launch.loopback import LOCAL
 from launch.ray_environment import prepare_ray_environment
 from launch.stop_signal import StopSignal
 from settings import Settings
@@ -90,17 +91,21 @@ def deploy(settings: Settings, config_path: Path) -> int:
     """Deploy the config, over what runs already; the number of its stages.
 
     Raises:
-        LaunchError: the nodes have no room for it.
+        LaunchError: the config is none, or the nodes have no room for it.
     """
+    from pydantic import ValidationError
     from ray import serve
     from ray.serve.schema import ServeDeploySchema
 
     config = read_config(config_path)
     config["applications"][0]["args"] = settings.as_args()
     config["http_options"] = {"host": settings.host, "port": settings.port}
-    config["logging_config"]["log_level"] = settings.log_level.upper()
+    config.setdefault("logging_config", {})["log_level"] = settings.log_level.upper()
+    try:
+        schema = ServeDeploySchema.model_validate(config)
+    except ValidationError as error:
+        raise LaunchError(f"the serve config {config_path} does not fit: {error}") from error
     require_placement(config, settings, nodes_of_ray())
-    schema = ServeDeploySchema.model_validate(config)
     serve.start(
         proxy_location=schema.proxy_location,
         http_options=config["http_options"],
@@ -133,7 +138,7 @@ def wait_until_ready(url: str, stop: StopSignal) -> None:
             raise LaunchError("; ".join(failed) or _last_line(application.message))
         if application is not None and application.status == "RUNNING":
             try:
-                with urllib.request.urlopen(f"{url}/health", timeout=5) as answer:
+                with LOCAL.open(f"{url}/health", timeout=5) as answer:
                     health = json.load(answer)
                 if health["status"] == "ok":
                     return

@@ -53,6 +53,16 @@ def test_a_misspelt_setting_is_named(tmp_path: Path) -> None:
     assert found.returncode == 1 and "MAX_PIXLES" in found.stdout and "MAX_PIXELS" in found.stdout
 
 
+@pytest.mark.parametrize("url", ["localhost:6379", "redis://:hidden/word@localhost:6379/0"])
+def test_a_redis_url_that_is_none_is_bad_and_the_right_form_is_shown(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REDIS_URL", url)
+    *_, found = doctor.examine()
+    assert found.grade is Grade.BAD and "REDIS_URL" in found.what and "redis://host:port/0" in found.what
+    assert "hidden" not in found.what
+
+
 def test_a_port_of_something_else_is_bad(tmp_path: Path) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
@@ -61,14 +71,17 @@ def test_a_port_of_something_else_is_bad(tmp_path: Path) -> None:
     assert found.grade is Grade.BAD and "PORT" in found.mend
 
 
-@pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid"])
+@pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid", "::1", 70 * "a"])
 def test_a_host_that_is_not_this_machine_is_bad(tmp_path: Path, host: str) -> None:
     found = doctor.port(settings(tmp_path, host=host, port=8899))
     assert found.grade is Grade.BAD and host in found.what and "HOST=127.0.0.1" in found.mend
 
 
 @pytest.mark.parametrize(("status", "grade"), [(200, Grade.OK), (503, Grade.WARNING)])
-def test_a_service_that_already_answers_is_no_fault(tmp_path: Path, status: int, grade: Grade) -> None:
+def test_a_service_that_already_answers_is_no_fault(
+    tmp_path: Path, status: int, grade: Grade, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # nobody's business on this machine
     with serving(FileServer(b'{"status": "ok"}', status=status)) as server:
         found = doctor.port(settings(tmp_path, port=int(server.url.split(":")[2].split("/")[0])))
     assert found.grade is grade and "a service answers" in found.what

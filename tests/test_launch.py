@@ -7,15 +7,18 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from launch.__main__ import Running, _reload
 from launch.configuration import hold_to_loopback
 from launch.errors import LaunchError
 from launch.machine import hold_port
-from launch.ray_service import ray_running
+from launch.ray_service import ray_running, wait_until_ready
 from launch.stop_signal import StopSignal
 from settings import Settings
+from tests.engine.file_server import FileServer, serving
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -77,6 +80,22 @@ def test_port_that_another_launcher_holds_fails_the_start(tmp_path: Path) -> Non
     assert ended.returncode == 1 and f"port {port} on 127.0.0.1 is not free" in ended.stderr
 
 
+@pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid", "::1", 70 * "a"])
+def test_a_host_that_is_not_this_machine_is_said_to_be_none(host: str) -> None:
+    settings = Settings(_env_file=None, host=host, port=8899)  # type: ignore[call-arg]
+    with (
+        pytest.raises(LaunchError, match=f"^HOST {host} is no IPv4 address of this machine: set HOST="),
+        hold_port(settings),
+    ):
+        pass
+
+
+def test_a_redis_url_that_is_none_fails_the_start_with_one_sentence(tmp_path: Path) -> None:
+    ended = launched(tmp_path, REDIS_URL="localhost:6379")
+    assert ended.returncode == 1 and len(ended.stderr.strip().splitlines()) == 1
+    assert "cannot start: setting REDIS_URL" in ended.stderr and "redis://host:port/0" in ended.stderr
+
+
 def test_misspelt_setting_fails_the_start_by_name(tmp_path: Path) -> None:
     ended = launched(tmp_path, MAX_QUEUED_JOB="3")
     assert ended.returncode == 1 and "Traceback" not in ended.stderr
@@ -130,3 +149,25 @@ def test_ray_that_does_not_start_is_one_sentence(monkeypatch: pytest.MonkeyPatch
         ray_running(Settings(_env_file=None)),  # type: ignore[call-arg]
     ):
         pass
+
+
+@pytest.mark.parametrize(
+    "fault", ["", "applications: []\n", "proxy_location: Nowhere\napplications: [{import_path: a:b}]\n"]
+)
+def test_a_reload_of_a_faulty_config_leaves_the_service_as_it_is(
+    fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("launch.ray_service.nodes_of_ray", list)
+    config = tmp_path / "config.yaml"
+    config.write_text(fault)
+    _reload(Running("", Settings(_env_file=None), None), config)  # type: ignore[call-arg]
+    assert "not reloaded: the serve config" in capsys.readouterr().out
+
+
+def test_the_service_is_not_looked_for_behind_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    tapcut = SimpleNamespace(status="RUNNING", deployments={}, message="")
+    monkeypatch.setattr("ray.serve.status", lambda: SimpleNamespace(applications={"tapcut": tapcut}))
+    monkeypatch.setattr("launch.ray_service.START_TIMEOUT_S", 2.0)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    with serving(FileServer(b'{"status": "ok"}')) as server:
+        wait_until_ready(server.url.rpartition("/")[0], StopSignal())

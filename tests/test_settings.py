@@ -36,6 +36,13 @@ def test_misspelt_key_is_refused_by_name(
         read_settings(args)
 
 
+def test_a_home_that_nobody_knows_is_refused_by_name() -> None:
+    with pytest.raises(
+        SettingsError, match=r"WORK_DIR: ~nobody-of-that-name/jobs: nobody knows .*write the whole path"
+    ):
+        read_settings({"WORK_DIR": "~nobody-of-that-name/jobs"})
+
+
 def test_value_out_of_range_is_refused_by_name() -> None:
     with pytest.raises(SettingsError, match="PORT"):
         read_settings({"PORT": 70_000})
@@ -57,3 +64,23 @@ def test_the_briefs_dotenv_is_accepted(tmp_path: Path) -> None:
     settings = read_settings()
     assert settings.mobile_sam_checkpoint == tmp_path / "mobile_sam.pt"
     assert settings.as_args()["WORK_DIR"] == str(tmp_path / "jobs")
+
+
+@pytest.mark.parametrize("source", ["dotenv", "env"])
+@pytest.mark.parametrize("sizes", ["512,256", "256, 512", "[256, 512]"])
+def test_lists_of_numbers_are_written_as_the_readme_writes_them(
+    source: str, sizes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if source == "dotenv":
+        (tmp_path / ".env").write_text(f'INPAINT_SIZES="{sizes}"\nWEBHOOK_PORTS=443\n')
+    else:
+        monkeypatch.setenv("INPAINT_SIZES", sizes)
+        monkeypatch.setenv("WEBHOOK_PORTS", "443")
+    settings = read_settings()
+    assert (settings.inpaint_sizes, settings.webhook_ports) == ((256, 512), (443,))
+
+
+def test_a_list_that_holds_no_number_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INPAINT_SIZES", "256,large")
+    with pytest.raises(SettingsError, match="setting INPAINT_SIZES"):
+        read_settings()
