@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -241,3 +242,21 @@ def test_points_that_are_no_pairs_are_told_before_anything_is_sent() -> None:
         pytest.raises(tapcut_client.TapcutError, match=r"250 is not a point: .* \[\(250, 300\)\]"),
     ):
         nobody.remove("photo.jpg", (250, 300))  # type: ignore[arg-type]
+
+
+def test_a_redirection_is_no_success(tmp_path: Path) -> None:
+    def moved() -> httpx.Response:
+        return httpx.Response(308, html="<html>moved</html>", headers={"Location": "https://service/"})
+
+    calls: list[Callable[[Client], object]] = [
+        lambda c: c.upload(b"picture"),
+        lambda c: c.status(JOB),
+        lambda c: c.download(JOB, "a.png"),
+        lambda c: c.download_to(JOB, "a.png", tmp_path / "a.png"),
+        lambda c: c.cleanup(JOB),
+        lambda c: c.health(),
+    ]
+    for call in calls:
+        with pytest.raises(tapcut_client.BadAddress, match="https://service/"):
+            call(client([moved()], []))
+    assert list(tmp_path.iterdir()) == []

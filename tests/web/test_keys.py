@@ -167,10 +167,17 @@ def test_a_key_that_was_replaced_is_asked_for_anew_and_the_call_repeated(
     editor.choose(picture)
     give_key(editor)
     editor.expect_screen("edit")
-    editor.page.evaluate(f"sessionStorage.setItem('tapcut.key', '{OTHER_KEY}')")
+    # With an object at hand the pointer asks for nothing: only the second tap is refused, not the way to it.
     editor.tap(DISC)
+    editor.expect_objects(1)
+    editor.page.evaluate(f"sessionStorage.setItem('tapcut.key', '{OTHER_KEY}')")
+    editor.tap((DISC[0] + 20, DISC[1]))
     expect(editor.page.locator("#key-title")).to_have_text("The server does not know this key")
-    give_key(editor)
+    with editor.page.expect_response(
+        lambda answer: answer.url.endswith("/preview") and answer.ok
+    ) as repeated:
+        give_key(editor)
+    assert len(repeated.value.request.post_data_json["points"]) == 2
     editor.expect_objects(1)
 
 

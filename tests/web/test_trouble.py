@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
 import httpx
 import numpy as np
 from PIL import Image
-from playwright.sync_api import Route, expect
+from playwright.sync_api import Error, Route, expect
 
 from tests.web.editor import DISC, Editor
 
@@ -154,3 +155,61 @@ def test_only_the_newest_tap_is_drawn_when_answers_come_late(desktop: Editor, pi
     desktop.expect_objects(1)
     assert desktop.ink_at((500, 230))[3] == 0
     assert desktop.ink_at((DISC[0] + 30, DISC[1]))[3] > 0
+
+
+def test_results_that_come_late_do_not_come_up_over_the_next_picture(desktop: Editor, picture: Path) -> None:
+    desktop.open(picture)
+    desktop.tap(DISC)
+    desktop.expect_objects(1)
+    held: list[Route] = []
+    desktop.page.route("**/download/*/full_inpainted*", lambda route: held.append(route))
+    with desktop.page.expect_request("**/download/*/full_inpainted*"):
+        desktop.press("remove")
+    desktop.press("start-over")
+    desktop.expect_screen("empty")
+    desktop.choose(picture)
+    desktop.expect_screen("edit")
+    for route in held:
+        with contextlib.suppress(Error):  # the page may have given it up
+            route.continue_()
+    desktop.tap(DISC)
+    desktop.expect_objects(1)
+    desktop.expect_screen("edit")
+
+
+def test_each_tab_comes_back_to_its_own_selection(desktop: Editor, picture: Path) -> None:
+    desktop.open(picture)
+    desktop.tap(DISC)
+    desktop.expect_objects(1)
+    second = Editor(desktop.page.context.new_page(), desktop.service_url, touch=False)
+    second.open(picture)
+    desktop.page.bring_to_front()
+    desktop.page.reload()
+    desktop.expect_objects(1)
+
+
+def test_a_picture_that_is_left_while_it_comes_back_leaves_no_job(desktop: Editor, picture: Path) -> None:
+    desktop.visit()
+    desktop.page.route("**/download/*/original.png", lambda route: None)
+    with (
+        desktop.page.expect_response("**/upload") as uploaded,
+        desktop.page.expect_request("**/download/*/original.png"),
+    ):
+        desktop.choose(picture)
+    job_id = uploaded.value.json()["job_id"]
+    with desktop.page.expect_response(f"**/cleanup/{job_id}") as deleted:
+        desktop.press("cancel-upload")
+    assert deleted.value.ok
+    desktop.expect_screen("empty")
+    assert httpx.get(f"{desktop.service_url}/status/{job_id}").status_code == 404
+
+
+def test_the_next_picture_of_the_same_size_is_seen_whole(desktop: Editor, picture: Path) -> None:
+    desktop.open(picture)
+    desktop.press("zoom-in")
+    expect(desktop.page.locator("#zoom-fit")).to_have_text("150%")
+    desktop.press("start-over")
+    desktop.expect_screen("empty")
+    desktop.choose(picture)
+    desktop.expect_screen("edit")
+    expect(desktop.page.locator("#zoom-fit")).to_have_text("100%")

@@ -282,7 +282,7 @@ class Client:
             return None
         with self._http.stream(**arguments_of(step, self._timeout)) as response:
             reply = head_of(response)
-            if step.on_chunk is None or reply.status >= 400:
+            if step.on_chunk is None or reply.status >= 300:
                 return Reply(reply.status, reply.headers, response.read())
             if step.on_reply is not None:
                 step.on_reply(reply)

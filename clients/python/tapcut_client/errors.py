@@ -124,6 +124,14 @@ def error_of(reply: Reply) -> ApiError:
     return kind(reply.status, str(detail), fields, problem.get("request_id"), retry_after_s(reply))
 
 
+def moved(reply: Reply) -> BadAddress:
+    """The error that a redirection stands for. It is not followed: it may lead away from what has the key."""
+    to = reply.headers.get("location", "elsewhere")
+    return BadAddress(
+        f"this is not the service's address, it points to {to} (HTTP {reply.status}): give that one"
+    )
+
+
 def retry_after_s(reply: Reply) -> float | None:
     """Seconds of the answer's `Retry-After`, where it has one in seconds."""
     value = reply.headers.get("retry-after", "")

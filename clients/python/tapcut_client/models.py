@@ -106,6 +106,12 @@ class Upload:
         factors = self.width / self.uploaded_width, self.height / self.uploaded_height
         return [self._mask_in_frame(one.scaled(*factors)) for one in objects]
 
+    def from_frame(self, outline: Outline) -> Outline:
+        """An outline in pixels of `original.png`, as one in pixels of what was uploaded, to the nearest."""
+        if not self.scaled_down:
+            return outline
+        return outline.scaled(self.uploaded_width / self.width, self.uploaded_height / self.height)
+
     def _mask_in_frame(self, one: ObjectPrompt) -> ObjectPrompt:
         if one.mask is None:
             return one
@@ -132,6 +138,19 @@ class Outline:
             area=fields["area"],
             bbox=(x0, y0, x1, y1),
             polygons=tuple(tuple((x, y) for x, y in polygon) for polygon in fields["polygons"]),
+        )
+
+    def scaled(self, x_factor: float, y_factor: float) -> Outline:
+        """The same mask in a picture that is scaled by these factors; `area` in proportion."""
+        x0, y0, x1, y1 = self.bbox
+        return replace(
+            self,
+            area=round(self.area * x_factor * y_factor),
+            bbox=(round(x0 * x_factor), round(y0 * y_factor), round(x1 * x_factor), round(y1 * y_factor)),
+            polygons=tuple(
+                tuple((round(x * x_factor), round(y * y_factor)) for x, y in polygon)
+                for polygon in self.polygons
+            ),
         )
 
 

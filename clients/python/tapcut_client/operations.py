@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from tapcut_client.errors import JobFailed, NotFound, WaitTimeout, error_of
+from tapcut_client.errors import JobFailed, NotFound, WaitTimeout, error_of, moved
 from tapcut_client.events import EventParser
 from tapcut_client.models import Box, ObjectPrompt, Point, Preview, Status, Upload
 from tapcut_client.pictures import CountedFile, Picture, Progress
@@ -119,6 +119,8 @@ def health() -> Operation[dict[str, Any]]:
         reply: Reply = yield Send("GET", "/health")
     except httpx.TransportError as error:
         raise connection_failed(error) from error
+    if 300 <= reply.status < 400:
+        raise moved(reply)
     if reply.status not in (200, 503):
         raise error_of(reply)
     found: dict[str, Any] = json.loads(reply.body)
@@ -151,7 +153,7 @@ def wait(
                 )
                 if follower.gone:
                     raise NotFound(404, "Job not found")
-                streams = reply.status < 400 and follower.heard
+                streams = reply.status < 300 and follower.heard
             except httpx.TransportError:
                 streams = follower.heard
             told = follower.told

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import httpx
 
-from tapcut_client.errors import ConnectionFailed, error_of, retry_after_s
+from tapcut_client.errors import ConnectionFailed, error_of, moved, retry_after_s
 from tapcut_client.steps import Operation, Pause, Reply, Send
 
 RETRIED = frozenset({429, 502, 503, 504})
@@ -49,11 +49,12 @@ def with_retries(
     *,
     also: Callable[[Reply], bool] = lambda reply: False,
 ) -> Operation[Reply]:
-    """Send what `make` makes (anew for each try) until it is answered with less than 400.
+    """Send what `make` makes (anew for each try) until it is answered with less than 300.
 
     `also` names further answers worth another try.
 
     Raises:
+        BadAddress: the answer points elsewhere.
         ApiError: the service refuses, and not for now only, or the policy is used up.
         ConnectionFailed: no answer, and the policy is used up.
     """
@@ -69,8 +70,10 @@ def with_retries(
             problem = connection_failed(error)
             problem.__cause__ = error
         else:
-            if reply.status < 400:
+            if reply.status < 300:
                 return reply
+            if reply.status < 400:
+                raise moved(reply)
             problem = error_of(reply)
             if reply.status not in RETRIED and not also(reply):
                 raise problem

@@ -133,9 +133,9 @@ on(session, 'screen', () => {
   if (screen === 'results') byId('results-title').focus({ preventScroll: true });
   render();
 });
-on(session, 'picture', ({ url, width, height }) => {
+on(session, 'picture', ({ url, width, height, isNew }) => {
   picture.alt = `The picture ${session.name}`;
-  stage.show(url, width, height);
+  stage.show(url, width, height, isNew);
   brush.take(brush.tool);
 });
 on(session, 'progress', ({ title, text, fraction }) => {
@@ -164,11 +164,12 @@ on(session, 'forgetful', () => {
   // After the change that was too much has taken the last notice away.
   queueMicrotask(() => showNotice('This browser keeps nothing more.', 'Go on working, but a reload will not bring back your last changes.'));
 });
-on(session, 'results', async ({ status }) => {
+on(session, 'results', async ({ status, signal }) => {
   try {
-    await results.show(status, session.originalUrl, session.name, session.view, session.sent);
+    await results.show(status, session.originalUrl, session.name, session.view, session.sent, signal);
     session.showResults();
   } catch (error) {
+    if (signal.aborted) return; // The user is elsewhere by now.
     session.edit();
     tell(explain(error));
   }

@@ -1,5 +1,6 @@
 /**
- * What survives a reload: the job in the address (after the #, so it is never sent), the selection in the browser.
+ * What survives a reload: the job in the address (after the #, so it is never sent), the selection in the browser:
+ * of each tab in its sessionStorage, of the last picture also in localStorage.
  *
  * @typedef {Object} Remembered
  * @property {string} jobId
@@ -28,22 +29,36 @@ export function setJobInAddress(jobId) {
  *   was kept of the selection before
  */
 export function remember(what) {
+  const text = JSON.stringify(what);
+  const isKept = write(() => sessionStorage, text);
+  if (!isKept) write(() => sessionStorage, null); // What it held is older than what the other may hold.
+  return write(() => localStorage, text) || isKept;
+}
+
+/** @param {() => Storage} storage @param {string | null} text null: takes it out */
+function write(storage, text) {
   try {
-    localStorage.setItem(KEY, JSON.stringify(what));
+    if (text === null) storage().removeItem(KEY);
+    else storage().setItem(KEY, text);
     return true;
   } catch {
-    return false;
+    return false; // Full or forbidden.
+  }
+}
+
+/** @param {() => Storage} storage @returns {Remembered | null} */
+function read(storage) {
+  try {
+    const what = JSON.parse(storage().getItem(KEY) ?? 'null');
+    return typeof what?.jobId === 'string' && typeof what.name === 'string' ? what : null;
+  } catch {
+    return null;
   }
 }
 
 /** @returns {Remembered | null} the picture that was last worked on and not deleted */
 export function recallLast() {
-  try {
-    const what = JSON.parse(localStorage.getItem(KEY) ?? 'null');
-    return typeof what?.jobId === 'string' && typeof what.name === 'string' ? what : null;
-  } catch {
-    return null;
-  }
+  return read(() => localStorage);
 }
 
 /**
@@ -51,14 +66,12 @@ export function recallLast() {
  * @returns {Remembered | null}
  */
 export function recall(jobId) {
-  const last = recallLast();
-  return last?.jobId === jobId ? last : null;
+  return [read(() => sessionStorage), recallLast()].find((what) => what?.jobId === jobId) ?? null;
 }
 
 export function forget() {
-  try {
-    localStorage.removeItem(KEY);
-  } catch {
-    // See `remember`.
-  }
+  const mine = read(() => sessionStorage);
+  // Another tab's picture may have been the last one since.
+  if (!mine || mine.jobId === recallLast()?.jobId) write(() => localStorage, null);
+  write(() => sessionStorage, null);
 }

@@ -52,8 +52,10 @@ export class Results extends EventTarget {
    * @param {string} name of the picture's file
    * @param {View} view to show first, where there is a choice
    * @param {readonly Named[]} named the job's objects; those that are missing are called by their number
+   * @param {AbortSignal} signal
+   * @throws where a file cannot be had, or the signal is aborted before all are here
    */
-  async show(status, originalUrl, name, view, named) {
+  async show(status, originalUrl, name, view, named, signal) {
     this.clear();
     this.status = status;
     this.named = named;
@@ -61,7 +63,9 @@ export class Results extends EventTarget {
     this.stem = name.replace(/\.[^.]*$/, '') || 'picture';
     const files = (status.files ?? []).filter((file) => /^(full_inpainted|cropped_\d+)\.\w+$/.test(file));
     files.sort((a, b) => Number(b.startsWith('full')) - Number(a.startsWith('full')) || numberOf(a) - numberOf(b));
-    this.shown = await Promise.all(files.map((file) => this.#fetch(file)));
+    const blobs = await Promise.all(files.map((file) => quietly(() => this.api.file(status.job_id, file, signal), signal)));
+    signal.throwIfAborted();
+    this.shown = files.map((file, i) => shownOf(file, blobs[i]));
     this.view = this.has(view) ? view : this.has('removed') ? 'removed' : 'cutouts';
     const removed = this.shown.find((item) => !item.cutout);
     if (removed) showComparison(originalUrl, removed.url);
@@ -74,13 +78,6 @@ export class Results extends EventTarget {
   clear() {
     for (const item of this.shown) URL.revokeObjectURL(item.url);
     this.shown = [];
-  }
-
-  /** @param {string} file @returns {Promise<Shown>} */
-  async #fetch(file) {
-    const { jobId } = this;
-    const blob = await quietly(() => this.api.file(jobId, file));
-    return { file, blob, cutout: file.startsWith('cropped'), index: numberOf(file), url: URL.createObjectURL(blob) };
   }
 
   /** @param {readonly Named[]} named as the objects are called now */
@@ -199,8 +196,9 @@ export class Results extends EventTarget {
     const buttons = [];
     if (inView.length === 1) buttons.push(['primary large', 'download', 'Download', () => this.#save(inView[0])]);
     buttons.push([buttons.length ? '' : 'primary large', 'zip', 'All as zip', () => this.saveAll()]);
-    if (!this.has('cutouts')) buttons.push(['', 'scissors', 'Cut out too', ask('cut-out-too')]);
-    else if (!this.has('removed')) buttons.push(['', 'wand', 'Remove too', ask('remove-too')]);
+    const isKnown = this.named.length > 0; // Else what was selected is kept in another browser.
+    if (isKnown && !this.has('cutouts')) buttons.push(['', 'scissors', 'Cut out too', ask('cut-out-too')]);
+    else if (isKnown && !this.has('removed')) buttons.push(['', 'wand', 'Remove too', ask('remove-too')]);
     return buttons.map(([kind, symbol, label, click]) =>
       make('button', { type: 'button', class: `button ${kind}`, on: { click } }, icon(symbol), make('span', {}, label)),
     );
@@ -245,6 +243,11 @@ export class Results extends EventTarget {
       this.onError(error);
     }
   }
+}
+
+/** @param {string} file @param {Blob} blob @returns {Shown} */
+function shownOf(file, blob) {
+  return { file, blob, cutout: file.startsWith('cropped'), index: numberOf(file), url: URL.createObjectURL(blob) };
 }
 
 /** @param {Date} date @returns {string} the time, and the day where it is not today */

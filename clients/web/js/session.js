@@ -1,7 +1,7 @@
 /**
  * One picture's way from opening to the results: which screen is due, which job it is. Touches no element.
  *
- * Events: `screen`; `picture` {url, width, height}; `progress` {title, text, fraction}; `results` {status};
+ * Events: `screen`; `picture` {url, width, height, isNew}; `progress` {title, text, fraction}; `results` {status, signal}: aborted once this picture or run is left;
  * `problem` {explanation, retry, label}; `instead` {file, offer}: what could be sent in place of what is being sent; `forgetful`: what is selected is not kept for a reload.
  *
  * @typedef {'start' | 'empty' | 'uploading' | 'edit' | 'processing' | 'results'} Screen
@@ -38,6 +38,7 @@ export class Session extends EventTarget {
   #sent = [];
   #abort = new AbortController();
   #isForgetful = false;
+  #isShown = false;
 
   /**
    * @param {import('./api.js').Api} api
@@ -64,7 +65,7 @@ export class Session extends EventTarget {
     const local = this.#showLocal(file, signal);
     try {
       const sent = await this.#toSend(file, local, asked, signal);
-      await this.#enter(await sendPicture(this.api, sent, this.name, signal, this.#report), signal);
+      await this.#enterNew(await sendPicture(this.api, sent, this.name, signal, this.#report), signal);
       this.#go('edit');
     } catch (error) {
       const picture = await local;
@@ -119,7 +120,7 @@ export class Session extends EventTarget {
       if (status.status === 'uploaded') return this.#go('edit');
       if (status.status === 'processing') this.#go('processing');
       const running = status.status === 'processing' ? followJob(this.api, jobId, signal, this.#report) : status;
-      this.#end(await running);
+      this.#end(await running, signal);
     } catch (error) {
       if (signal.aborted) return;
       if (this.screen !== 'edit') this.#go('empty');
@@ -154,7 +155,7 @@ export class Session extends EventTarget {
     this.#go('processing');
     try {
       const wire = await Promise.all(objects.map((object) => this.#wire(object)));
-      this.#end(await runJob(this.api, jobId, wire, outputs, signal, report));
+      this.#end(await runJob(this.api, jobId, wire, outputs, signal, report), signal);
     } catch (error) {
       if (signal.aborted) return;
       this.#go('edit');
@@ -218,9 +219,10 @@ export class Session extends EventTarget {
     this.#go('results');
   }
 
-  /** @param {JobStatus} status of a job that has come to its end */
-  #end(status) {
-    if (status.status === 'ready') return this.#emit('results', { status });
+  /** @param {JobStatus} status of a job that has come to its end @param {AbortSignal} signal */
+  #end(status, signal) {
+    if (signal.aborted) return;
+    if (status.status === 'ready') return this.#emit('results', { status, signal });
     this.#go('edit');
     this.#emit('problem', { explanation: explainJob(status.error, this.#titles), retry: null });
   }
@@ -251,8 +253,22 @@ export class Session extends EventTarget {
     this.#original = file;
     this.previews.reset(jobId, original);
     setJobInAddress(jobId);
-    this.#emit('picture', original);
+    this.#show(original);
     this.selection.reset();
+  }
+
+  /**
+   * As `#enter`; the job is deleted where the picture was left meanwhile, or its copy does not arrive: nobody else knows of it.
+   * @param {string} jobId
+   * @param {AbortSignal} signal
+   */
+  async #enterNew(jobId, signal) {
+    try {
+      await this.#enter(jobId, signal);
+    } catch (error) {
+      this.#delete(jobId);
+      throw error;
+    }
   }
 
   /**
@@ -262,18 +278,30 @@ export class Session extends EventTarget {
    */
   async #showLocal(file, signal) {
     const local = await openPicture(file).catch(() => null);
-    if (local && !signal.aborted && !this.jobId) this.#emit('picture', local);
+    if (local && !signal.aborted && !this.jobId) this.#show(local);
     return local;
+  }
+
+  /** @param {import('./opened_picture.js').OpenedPicture} picture this browser's, then the server's of the same photo */
+  #show(picture) {
+    this.#emit('picture', { ...picture, isNew: !this.#isShown });
+    this.#isShown = true;
   }
 
   /** Drops the picture at hand, on the server too. */
   #leave() {
     this.#abort.abort();
     this.#abort = new AbortController();
-    if (this.jobId) this.api.cleanup(this.jobId).catch(() => {}); // It expires by itself if this fails.
+    if (this.jobId) this.#delete(this.jobId);
+    this.#isShown = false;
     if (this.originalUrl) URL.revokeObjectURL(this.originalUrl);
     this.originalUrl = '';
     this.#forgetJob();
+  }
+
+  /** @param {string} jobId it expires by itself if this fails */
+  #delete(jobId) {
+    this.api.cleanup(jobId).catch(() => {});
   }
 
   #forgetJob() {

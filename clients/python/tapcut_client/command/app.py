@@ -179,17 +179,19 @@ def preview(
     """Show what a tap selects, drawn in the terminal."""
     with exit_codes(url):
         from tapcut_client.client import Client
-        from tapcut_client.command.look import outlined, show, tell
+        from tapcut_client.command.look import outlined, require_picture_name, show, tell
 
         objects = _objects(at, negative, box, ())
         if not objects:
             raise WorkError("say which object: --at X,Y or --box X0,Y0,X1,Y1")
+        if output is not None:
+            require_picture_name(output)
         with Client(url, api_key=api_key) as client:
             client.health()  # answers at once where nothing is there
-            outlines, image = outlined(client, picture, objects, normalized)
-        tell(outlines, image, json=json)
+            job, outlines, image = outlined(client, picture, objects, normalized)
+        tell(job, outlines, json=json)
         if not json or view or output is not None:
-            show(outlines, image, mask=mask_only, output=output, view=view)
+            show(job, outlines, image, mask=mask_only, output=output, view=view)
 
 
 app.command(epilog=EXPLAINED)(status)

@@ -14,6 +14,9 @@ from tapcut_client.command.options import Json, Key, Output, Url
 from tapcut_client.command.say import say
 from tapcut_client.defaults import DEFAULT_URL
 
+# Of a job's files: an output that ends in one of them is meant as a file.
+ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".json", ".zip"})
+
 JobId = Annotated[str, typer.Argument(help="The job's id.", metavar="JOB")]
 
 
@@ -66,10 +69,17 @@ def download(
     from tapcut_client.client import Client
 
     with exit_codes(url), Client(url, api_key=api_key) as client:
-        folder = output or Path()
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in files or client.status(job).files:
-            say(f"done   {client.download_to(job, name, folder / Path(name).name)}")
+        names = files or client.status(job).files
+        for name in names:
+            path = (output or Path()) / Path(name).name
+            if output is not None and len(names) == 1 and _is_file_name(output):
+                path = output
+            path.parent.mkdir(parents=True, exist_ok=True)
+            say(f"done   {client.download_to(job, name, path)}")
+
+
+def _is_file_name(output: Path) -> bool:
+    return output.suffix.lower() in ENDINGS and not output.is_dir()
 
 
 def cleanup(

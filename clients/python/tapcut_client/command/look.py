@@ -15,16 +15,32 @@ from PIL import Image
 from rich.console import Console
 
 from tapcut_client.client import Client
-from tapcut_client.command.say import say
+from tapcut_client.command.prompts import PromptError
+from tapcut_client.command.say import made_smaller, say
 from tapcut_client.command.terminal import drawn, lettered, mask_of, tinted, union
-from tapcut_client.models import ObjectPrompt, Outline
+from tapcut_client.models import ObjectPrompt, Outline, Upload
 from tapcut_client.pictures import to_image
+
+
+def require_picture_name(path: Path) -> None:
+    """Return when the name says in which format a picture is to be written.
+
+    Raises:
+        PromptError: it has another ending, or none.
+    """
+    if Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
+        raise PromptError(
+            f"{path} does not end like a picture: give it .png, .jpg, .webp, .tiff, .gif or .bmp at the end"
+        )
 
 
 def outlined(
     client: Client, picture: Path, objects: Sequence[ObjectPrompt], normalized: bool
-) -> tuple[list[Outline], Image.Image]:
-    """The outlines of all objects, and the picture whose pixels they are in; leaves no job behind."""
+) -> tuple[Upload, list[Outline], Image.Image]:
+    """The upload, the outlines of all objects, and the picture whose pixels these are in, `original.png`.
+
+    Leaves no job behind.
+    """
     job = client.upload(picture)
     try:
         found = []
@@ -33,13 +49,19 @@ def outlined(
                 job.job_id, one.points, labels=one.labels, box=one.box, normalized=normalized
             )
             found.append(answer.outline)
-        return found, to_image(client.download(job.job_id, "original.png"))
+        return job, found, to_image(client.download(job.job_id, "original.png"))
     finally:
         client.cleanup(job.job_id)
 
 
 def show(
-    outlines: Sequence[Outline], picture: Image.Image, *, mask: bool, output: Path | None, view: bool
+    job: Upload,
+    outlines: Sequence[Outline],
+    picture: Image.Image,
+    *,
+    mask: bool,
+    output: Path | None,
+    view: bool,
 ) -> None:
     """Draw the selection in the terminal, or write or open it as a picture; `mask`: black and white alone."""
     selection = union([mask_of(picture.size, one.polygons) for one in outlines])
@@ -48,7 +70,7 @@ def show(
         output = Path(tempfile.mkdtemp(prefix="tapcut-")) / "preview.png"
     if output is not None:
         result.save(output)
-        say(f"written to {output}")
+        say(f"written to {output}{made_smaller(job)}")
         if view and not _opened(output):
             say("tapcut: this machine has no viewer that could open it")
         return
@@ -66,12 +88,14 @@ def _opened(path: Path) -> bool:
     return typer.launch(str(path)) == 0
 
 
-def tell(outlines: Sequence[Outline], picture: Image.Image, *, json: bool) -> None:
-    """Scores and areas, in words or as one line of JSON."""
+def tell(job: Upload, outlines: Sequence[Outline], *, json: bool) -> None:
+    """Scores, areas and boxes in pixels of the given picture, in words or as one line of JSON."""
+    width, height = job.uploaded_width, job.uploaded_height
+    given = [job.from_frame(one) for one in outlines]
     if json:
-        objects = [asdict(one) for one in outlines]
-        typer.echo(jsons.dumps({"width": picture.width, "height": picture.height, "objects": objects}))
+        objects = [asdict(one) for one in given]
+        typer.echo(jsons.dumps({"width": width, "height": height, "objects": objects}))
         return
-    for one in outlines:
-        share = 100 * one.area / (picture.width * picture.height)
+    for one in given:
+        share = 100 * one.area / (width * height)
         say(f"score {one.score:.2f}, {one.area} pixels ({share:.1f} %), box {','.join(map(str, one.bbox))}")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +70,7 @@ def _prompt(taps: list[Point], away: list[Point], box: Box | None) -> ObjectProm
 
 def _numbers(text: str, count: int, option: str) -> list[float]:
     try:
-        found = [float(part) for part in text.split(",")]
+        found = [_finite(part) for part in text.split(",")]
     except ValueError:
         found = []
     if len(found) != count:
@@ -78,6 +79,20 @@ def _numbers(text: str, count: int, option: str) -> list[float]:
             f"{option} {text}: give {count} numbers with commas between, as in {option} {example}"
         )
     return found
+
+
+def _finite(value: Any) -> float:
+    # A nan or an infinity is a float, but none that JSON could carry to the service.
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError
+    return number
+
+
+def _label(value: Any) -> int:
+    if value not in (0, 1):
+        raise ValueError
+    return int(value)
 
 
 def read_table(path: Path) -> Table:
@@ -117,10 +132,8 @@ def _from_csv(path: Path, text: str) -> dict[str, tuple[ObjectPrompt, ...]]:
         try:
             if not row["picture"]:
                 raise ValueError
-            point = (float(row["x"]), float(row["y"]))
-            label = int(row.get("label") or 1)
-            if label not in (0, 1):
-                raise ValueError
+            point = (_finite(row["x"]), _finite(row["y"]))
+            label = _label(int(row.get("label") or 1))
         except (TypeError, ValueError):
             raise PromptError(
                 f"{path}, line {number}: expected a picture, numbers x and y, and label 1 or 0, not "
@@ -158,17 +171,22 @@ def _objects(path: Path, name: str, value: Any) -> Iterable[ObjectPrompt]:
                     raise PromptError(f"{path}, {name}: unknown field {', '.join(sorted(unknown))}")
                 box = one.get("box")
                 if box is not None:
-                    x0, y0, x1, y1 = map(float, box)
+                    x0, y0, x1, y1 = map(_finite, box)
                     box = (x0, y0, x1, y1)
-                points = [(float(x), float(y)) for x, y in one.get("points", ())]
+                points = [(_finite(x), _finite(y)) for x, y in one.get("points", ())]
+                labels = one.get("labels")
+                if labels is not None:
+                    labels = [_label(label) for label in labels]
                 mask = (path.parent / one["mask"]).read_bytes() if "mask" in one else None
                 if not points and box is None and mask is None:
                     raise ValueError
-                yield ObjectPrompt(points, one.get("labels"), box, mask)
+                yield ObjectPrompt(points, labels, box, mask)
             else:
                 x, y = one
-                yield ObjectPrompt([(float(x), float(y))])
+                yield ObjectPrompt([(_finite(x), _finite(y))])
         except OSError as error:
             raise PromptError(f"{path}, {name}: {error.filename}: {error.strerror}") from error
-        except (TypeError, ValueError):
-            raise PromptError(f"{path}, {name}: {one!r} is neither [x, y] nor an object") from None
+        except (TypeError, ValueError, OverflowError):
+            raise PromptError(
+                f"{path}, {name}: {one!r} is neither [x, y] nor an object (finite numbers, labels 1 or 0)"
+            ) from None

@@ -18,7 +18,7 @@ from rich.table import Column
 from rich.text import Text
 
 from tapcut_client.command.batch import Listener, Outcome
-from tapcut_client.command.say import say
+from tapcut_client.command.say import made_smaller, say
 
 if TYPE_CHECKING:
     from tapcut_client.command.work import Work
@@ -42,12 +42,7 @@ def _what(outcome: Outcome) -> str:
     if outcome.error is not None:
         return f"{outcome.work.picture.name}: {outcome.error}"
     text = f"{outcome.work.picture.name} -> {', '.join(map(str, outcome.files))}"
-    upload = outcome.run.upload if outcome.run else None
-    if upload and upload.scaled_down:
-        # What comes back is of that size: nobody should find out by opening it.
-        before, after = f"{upload.uploaded_width}x{upload.uploaded_height}", f"{upload.width}x{upload.height}"
-        text += f"  ({after}, made smaller by the service from {before})"
-    return text
+    return text + made_smaller(outcome.run.upload if outcome.run else None)
 
 
 class JsonReport:

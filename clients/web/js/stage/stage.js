@@ -107,12 +107,13 @@ export class Stage extends EventTarget {
    * @param {string} url
    * @param {number} width of original.png, which `url` may show at another size
    * @param {number} height
+   * @param {boolean} isNew whether another picture was seen before: it is shown whole
    */
-  show(url, width, height) {
+  show(url, width, height, isNew) {
     const same = this.view.picture.width === width && this.view.picture.height === height;
     this.view.picture = { width, height };
     if (this.picture.src !== url) this.picture.src = url;
-    if (!same) this.view.fit();
+    if (isNew || !same) this.view.fit();
     this.#resize();
   }
 
