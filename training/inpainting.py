@@ -23,6 +23,7 @@ from torch.optim import Adam, Muon
 from tqdm import tqdm
 
 from engine.lama.network import LamaConfig, LamaNetwork, Output, Prefill
+from training.allocator import keep_freed_memory
 from training.inpainting_data import find_photos
 from training.inpainting_examples import Batch, Examples, prepare_examples
 from training.inpainting_losses import error_share, imitation_error, lost_detail
@@ -250,7 +251,7 @@ def _options() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, required=True, help="folder with train/ and eval/removal/")
-    parser.add_argument("--steps", type=int, default=5000)
+    parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--out", type=Path, required=True, help="the checkpoint to write, *.safetensors")
     parser.add_argument("--runs", type=Path, default=Path("runs/inpainting"), help="state, curve and sheets")
     parser.add_argument("--seed", type=int, default=0)
@@ -258,5 +259,12 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def main() -> None:
+    """Read the command line and train."""
+    options = _options()
+    keep_freed_memory()
+    train(options)
+
+
 if __name__ == "__main__":
-    train(_options())
+    main()

@@ -35,7 +35,7 @@ class Course:
 
     steps: int
     seed: int
-    growth: tuple[tuple[float, int], ...] = ((0.45, 128), (0.8, 192), (1.0, 256))
+    growth: tuple[tuple[float, int], ...] = ((0.4, 128), (0.65, 192), (0.82, 256), (1.0, 320))
     peak_rate: float = 1.2e-3
 
 
