@@ -24,13 +24,14 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .PHONY: serve test check doctor fuzz chaos soak overload monitoring load bench capacity stages screenshots figure clean help
 
 help:
-	@sed -n 's/^# //p' Makefile
+	@sed -n '/^# /!q; s/^# //p' Makefile
 
 serve: $(STAMP)
 	@exec $(PY) -m launch
 
+# Two processes share the cores: threads of torch's own would wait for each other's turn.
 test: $(STAMP)
-	@$(PY) -m pytest -n 2
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -n 2
 
 check: $(STAMP)
 	@$(VENV)/bin/ruff format --check .
