@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from benchmarks.machine import matrix_peak
-from benchmarks.operation_times import counted_operations, shares_by_kind
+from benchmarks.operation_times import counted_operations
 from benchmarks.report import Section
 from benchmarks.rivals import CACHE, Checkpoints
 
@@ -79,10 +79,10 @@ def measure_networks(checkpoints: Checkpoints, chosen: Mapping[str, str]) -> Sec
         precision = described.get("precision", "fp32")
         speed, most = gflop / seconds, peak[precision.partition("+")[0]]
         cells = (name, f"{described['backend']}, {precision}", gflop, 1000 * seconds, speed, most)
-        section.rows.append((*cells, f"{speed / most:.0%}", shares_by_kind(requests)))
+        section.rows.append((*cells, f"{speed / most:.0%}", times.shares_by_kind()))
         section.values[name] = {"gflop": gflop, "seconds": seconds, "precision": precision}
 
-    with counted_operations() as requests:
+    with counted_operations() as times:
         noise = np.random.default_rng(0)
         picture = RgbImage(noise.integers(0, 256, (1024, 1024, 3), np.uint8))
         tensors, metadata = read_tensors(checkpoints.mobile_sam)
