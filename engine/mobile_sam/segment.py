@@ -26,6 +26,8 @@ Network = Callable[..., tuple[NDArray[np.float32], ...]]
 
 PIXEL_MEAN = np.array([123.675, 116.28, 103.53], np.float32)
 PIXEL_STD = np.array([58.395, 57.12, 57.375], np.float32)
+# What each of a channel's 256 values becomes: float32 [256, 3].
+_NORMALISED = ((np.arange(256, dtype=np.uint8)[:, None] - PIXEL_MEAN) / PIXEL_STD).astype(np.float32)
 STABILITY_OFFSET = 1.0  # logits; the mask that hardly moves between -1 and +1 is the surer one
 
 
@@ -38,10 +40,8 @@ def preprocess(image: RgbImage, image_size: int) -> NDArray[np.float32]:
     size = framed_size(image.width, image.height, image_size)
     resized = np.asarray(Image.fromarray(image.pixels).resize(size, Image.Resampling.BILINEAR))
     frame = np.zeros((3, image_size, image_size), np.float32)
-    for channel, (mean, deviation) in enumerate(zip(PIXEL_MEAN, PIXEL_STD, strict=True)):
-        plane = frame[channel, : size[1], : size[0]]
-        np.subtract(resized[..., channel], mean, out=plane)
-        np.divide(plane, deviation, out=plane)
+    for channel, plane in enumerate(cv2.split(resized)):
+        cv2.LUT(plane, _NORMALISED[:, channel], frame[channel, : size[1], : size[0]])
     return frame
 
 
@@ -76,7 +76,8 @@ class PictureEncoder:
         """Embed pictures of any sizes in one run of the network; features are float16 [C, G, G]."""
         if not images:
             return []
-        (features,) = self._network(np.stack([preprocess(image, self._image_size) for image in images]))
+        frames = [preprocess(image, self._image_size) for image in images]
+        (features,) = self._network(np.stack(frames) if len(frames) > 1 else frames[0][None])
         return [
             ImageEmbedding(np.ascontiguousarray(row, np.float16), image.width, image.height)
             for row, image in zip(features, images, strict=True)

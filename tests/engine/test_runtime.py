@@ -105,6 +105,17 @@ def test_inputs_may_be_read_only_or_strided_and_stay_as_they_are(backend: Backen
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
+def test_what_can_be_computed_in_place_is_not_where_the_inputs_lie(backend: Backend) -> None:
+    values = np.linspace(-1, 1, 6, dtype=np.float32).reshape(2, 3)
+    before = values.copy()
+    runtime = build_alone(nn.Sequential(nn.ReLU(), nn.Tanh()), "in_place", backend=backend)
+    for _ in range(2):
+        (answer,) = runtime(values)
+        np.testing.assert_array_equal(values, before)
+        np.testing.assert_allclose(answer, np.tanh(before.clip(0)), atol=1e-6)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_answers_outlive_the_next_call(backend: Backend) -> None:
     runtime = build(backend=backend)
     first = runtime(*call(2, 3, seed=1))
