@@ -251,7 +251,7 @@ def _options() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, required=True, help="folder with train/ and eval/removal/")
-    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--out", type=Path, required=True, help="the checkpoint to write, *.safetensors")
     parser.add_argument("--runs", type=Path, default=Path("runs/inpainting"), help="state, curve and sheets")
     parser.add_argument("--seed", type=int, default=0)
