@@ -83,7 +83,7 @@ def count_traffic(
 
 def count_hops(settings: Mapping[str, Any], objects: int, side: int) -> dict[str, float]:
     """Bytes of each message of one job, as pickled between replicas. Loads the networks in this process."""
-    from deployments.messages import Decoded, Encoded, Filled, Refined, RemovalPart
+    from deployments.messages import Decoded, Encoded, Filled, Refined
     from deployments.networks import load_decoder, load_encoder, load_inpainter
     from engine.lama.inpaint import plan_removal
     from engine.photo import read_photo
@@ -108,18 +108,11 @@ def count_hops(settings: Mapping[str, Any], objects: int, side: int) -> dict[str
     ]
     plan = plan_removal(image, refined, chosen.inpaint_sizes)
     fills = load_inpainter(chosen).inpainter.fill(plan.tasks)
-    parts = [
-        RemovalPart(plan.tasks[task], item.hole) for task, item in zip(plan.per_object, refined, strict=True)
-    ]
-    whole = plan.full if objects > 1 else ()
     sizes = {
         "hop: embedding": size_of(Encoded(embedding, ())),
         "hop: logits": size_of(Decoded(tuple(decoded), side_of_frame, ())),
-        "hop: masks and plan": size_of(Refined(tuple(refined), (), plan, ())),
-        "hop: objects to compose": sum(map(size_of, refined)),
-        "hop: crops to fill": sum(map(size_of, plan.tasks)),
-        "hop: crops to composite": sum(map(size_of, parts))
-        + sum(size_of(plan.tasks[task]) for task in whole),
+        "hop: masks and plan": size_of(Refined(tuple(refined), (), plan, ())),  # to runner and composer
+        "hop: crops to fill": sum(map(size_of, plan.tasks[1:])),  # the first goes with masks and plan
         "hop: fills": sum(size_of(Filled(fill, ())) for fill in fills),
     }
     return {name: float(size) for name, size in sizes.items()}

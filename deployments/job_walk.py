@@ -5,8 +5,8 @@ Owns the order of the stages and what they hand to each other:
     encode -> decode -> refine -+-> write_object (mask, cut-out), each object
                                 +-> fill -> write_removal, each object and the whole
 
-The decoder asks the encoder where it has not the picture's embedding; logits, a removal's first crop and
-fills go from replica to replica as un-awaited responses, and pass not through here. What was not asked for is
+The decoder asks the encoder where it has not the picture's embedding; logits, a removal's first crop, masks
+and fills go from replica to replica as responses, and are not packed here again. What was not asked for is
 not computed.
 Knows nothing of queues, leases or tries.
 """
@@ -21,8 +21,8 @@ from typing import Any, TypeVar
 from ray.serve.handle import DeploymentHandle
 
 from deployments.job_request import SegmentRequest
-from deployments.messages import Decoded, PictureRef, Refined, RefineRequest, RemovalPart, Written
-from engine.types import WeightRegion
+from deployments.messages import Decoded, PictureRef, Refined, RefineRequest, Written
+from engine.types import RemovalPlan
 from storage.job_metrics import StageTiming
 
 SUFFIXES = {"png": "png", "jpeg": "jpg", "webp": "webp"}
@@ -66,6 +66,7 @@ class JobWalk:
         self._files: dict[str, str] = {}
         self._timings: list[StageTiming] = []
         self._open: set[asyncio.Task[Any]] = set()
+        self._answer: Any = None  # the refiner's response
         self._first_fill: Any = None  # response of the first crop's run, where something is removed
 
     async def run(self) -> WalkResult:
@@ -101,11 +102,11 @@ class JobWalk:
             want_each="inpainted" in request.outputs,
             want_full="full_inpainted" in request.outputs,
         )
-        answer = stages.refiner.refine.remote(self._picture, decoded, order)
+        self._answer = stages.refiner.refine.remote(self._picture, decoded, order)
         if request.removes:
             # A removal has a crop at least: the first goes from refiner to inpainter, not through here.
-            self._first_fill = stages.inpainter.fill_first.remote(answer)
-        refined: Refined = await answer
+            self._first_fill = stages.inpainter.fill_first.remote(self._answer)
+        refined: Refined = await self._answer
         return refined
 
     async def _write_all(self, refined: Refined, objects: list[dict[str, Any]]) -> None:
@@ -136,7 +137,7 @@ class JobWalk:
 
         async def write(index: int) -> Written:
             written: Written = await self._stages.composer.write_object.remote(
-                self._picture, self._folder, index, refined.objects[index], want_mask, want_cropped
+                self._picture, self._folder, index, self._answer, want_mask, want_cropped
             )
             objects[index].update(written.report)
             return written
@@ -144,19 +145,15 @@ class JobWalk:
         return [self._start(write(index)) for index in range(len(refined.objects))]
 
     def _removals(self, refined: Refined, fills: Sequence[Any]) -> list[asyncio.Task[Written]]:
-        plan = refined.plan
         timed: set[int] = set()
 
         async def write(composite: Composite) -> Written:
-            parts = tuple(
-                RemovalPart(plan.tasks[task], hole)
-                for task, hole in zip(composite.tasks, composite.holes, strict=True)
-            )
             written: Written = await self._stages.composer.write_removal.remote(
                 self._picture,
                 self._folder,
                 composite.names,
-                parts,
+                composite.index,
+                self._answer,
                 *(fills[task] for task in composite.tasks),
             )
             for task, timings in zip(composite.tasks, written.fill_timings, strict=True):
@@ -166,7 +163,7 @@ class JobWalk:
             return written
 
         suffix = SUFFIXES[self._request.format]
-        return [self._start(write(composite)) for composite in composites_of(refined, suffix)]
+        return [self._start(write(composite)) for composite in composites_of(refined.plan, suffix)]
 
     def _start(self, work: Coroutine[Any, Any, Value]) -> asyncio.Task[Value]:
         task = asyncio.create_task(work)
@@ -181,23 +178,22 @@ class JobWalk:
 
 @dataclass(frozen=True, slots=True)
 class Composite:
-    """One picture to write: under which names, of which tasks' fills, into which holes."""
+    """One picture to write: under which names, without which object (None: without all), of which fills."""
 
     names: tuple[str, ...]
+    index: int | None
     tasks: tuple[int, ...]
-    holes: tuple[WeightRegion, ...]
 
 
-def composites_of(refined: Refined, suffix: str) -> list[Composite]:
+def composites_of(plan: RemovalPlan, suffix: str) -> list[Composite]:
     """The pictures that a plan makes; those that come out the same are one, written under both names."""
-    plan = refined.plan
     composites = [
-        Composite((f"inpainted_{index}.{suffix}",), (task,), (refined.objects[index].hole,))
+        Composite((f"inpainted_{index}.{suffix}",), index, (task,))
         for index, task in enumerate(plan.per_object)
     ]
     if plan.full:
-        full = Composite((f"full_inpainted.{suffix}",), plan.full, plan.full_holes)
-        if len(refined.objects) == 1 and composites:
+        full = Composite((f"full_inpainted.{suffix}",), None, plan.full)
+        if len(plan.per_object) == 1:
             return [replace(composites[0], names=composites[0].names + full.names)]
         composites.append(full)
     return composites

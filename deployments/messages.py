@@ -12,12 +12,10 @@ from dataclasses import dataclass
 from engine.types import (
     DecodedObject,
     Fill,
-    FillTask,
     ImageEmbedding,
     ObjectPrompt,
     RefinedObject,
     RemovalPlan,
-    WeightRegion,
 )
 from storage.job_metrics import StageTiming
 from storage.jobs import Job
@@ -98,14 +96,6 @@ class Filled:
 
     fill: Fill
     timings: tuple[StageTiming, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class RemovalPart:
-    """Where one fill goes: the task it answers and the hole to composite."""
-
-    task: FillTask
-    hole: WeightRegion
 
 
 @dataclass(frozen=True, slots=True)

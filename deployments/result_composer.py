@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from ray import serve
 
 from deployments.gpu_share import keep_to_share
-from deployments.messages import Filled, PictureRef, RemovalPart, Written
+from deployments.messages import Filled, PictureRef, Refined, Written
 from deployments.pictures import PictureReader
 from deployments.reports import crop_fields
 from engine.cutout import cut_out
@@ -22,7 +22,6 @@ from engine.lama.inpaint import composite
 from engine.png import encode_png
 from engine.priority import compute_in_background
 from engine.regions import whole_mask
-from engine.types import RefinedObject
 from settings import Settings
 from storage.job_metrics import StageTiming
 from storage.open_store import open_store
@@ -46,18 +45,18 @@ class ResultComposer:
         picture: PictureRef,
         folder: str,
         index: int,
-        item: RefinedObject,
+        refined: Refined,
         want_mask: bool,
         want_cropped: bool,
     ) -> Written:
-        """Store `mask_{index}.png` and `cropped_{index}.png` below `folder`.
+        """Store `mask_{index}.png` and `cropped_{index}.png` of the refiner's object `index` below `folder`.
 
         Raises:
             FileMissing: the job was deleted meanwhile.
             StoreFull: no room for the files.
         """
         return await asyncio.to_thread(
-            self._write_object, picture, folder, index, item, want_mask, want_cropped
+            self._write_object, picture, folder, index, refined, want_mask, want_cropped
         )
 
     def _write_object(
@@ -65,12 +64,12 @@ class ResultComposer:
         picture: PictureRef,
         folder: str,
         index: int,
-        item: RefinedObject,
+        refined: Refined,
         want_mask: bool,
         want_cropped: bool,
     ) -> Written:
         started = time.perf_counter()
-        image = self._pictures.read(picture)
+        image, item = self._pictures.read(picture), refined.objects[index]
         files, report = {}, {}
         if want_mask:
             name = f"mask_{index}.png"
@@ -89,29 +88,40 @@ class ResultComposer:
         picture: PictureRef,
         folder: str,
         names: tuple[str, ...],
-        parts: tuple[RemovalPart, ...],
+        index: int | None,
+        refined: Refined,
         *fills: Filled,
     ) -> Written:
-        """Composite the fills into the picture and store it once for all of `names`, one fill a part.
+        """Composite fills into the picture and store it once for all of `names`.
+
+        Object `index` of the refiner's is removed, by the one fill of its task; None: all are, by a fill for
+        each task of `RemovalPlan.full`.
 
         Raises:
             FileMissing: the job was deleted meanwhile.
             StoreFull: no room for the files.
         """
-        return await asyncio.to_thread(self._write_removal, picture, folder, names, parts, fills)
+        return await asyncio.to_thread(self._write_removal, picture, folder, names, index, refined, fills)
 
     def _write_removal(
         self,
         picture: PictureRef,
         folder: str,
         names: tuple[str, ...],
-        parts: tuple[RemovalPart, ...],
+        index: int | None,
+        refined: Refined,
         fills: tuple[Filled, ...],
     ) -> Written:
         started = time.perf_counter()
         image = self._pictures.read(picture)
-        triples = [(part.task, filled.fill, part.hole) for part, filled in zip(parts, fills, strict=True)]
-        result = composite(image, triples)
+        plan = refined.plan
+        tasks = plan.full if index is None else (plan.per_object[index],)
+        holes = plan.full_holes if index is None else (refined.objects[index].hole,)
+        parts = [
+            (plan.tasks[task], filled.fill, hole)
+            for task, filled, hole in zip(tasks, fills, holes, strict=True)
+        ]
+        result = composite(image, parts)
         suffix = "." + names[0].rpartition(".")[2]
         data = ENCODERS[suffix](result.pixels)
         files = dict.fromkeys(names, self._put(folder, names[0], data))  # one file serves them all

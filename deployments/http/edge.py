@@ -2,7 +2,8 @@
 
 Owns which headers a client may send, how large and how slow a body may be, and the answers to those that
 break the limits. Plain ASGI, runs inside Ray Serve's HTTP proxy (`edge_of_proxy`), and once more in the
-ingress, for the case that the proxy was started without it. Keeps no body: bytes pass through as they come.
+ingress, for the case that the proxy was started without it. Keeps no body: bytes pass through as they come,
+but for short ones, which go with their request's head.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ UPLOAD_PATH = "/upload"
 FORM_OVERHEAD_BYTES = 16_384  # boundaries and headers around the file
 SLOW_S = 2.0  # a body that takes longer may have to make way for others
 WINDOW_BYTES = 1 << 19  # of one body, between the socket and the ingress
+# In the scope, from the edge at the socket to the one in the ingress: a whole body of at most so many bytes.
+# What the ingress fetches of a body costs it a call back to the proxy.
+_CARRIED, CARRIED_BYTES = "tapcut.body", 65_536
 LINGER_S = 2.0  # for which a refused body is still read, so that the client gets to see the answer
 
 # What Serve takes from a request to steer itself; `-` and `_` are the same to it, and so is any case.
@@ -95,6 +99,9 @@ class Edge:
         if scope["type"] == "websocket" or not _announces_body(scope):
             await self._app(scope, receive, send)
             return
+        if not self._at_socket:
+            carried = scope.pop(_CARRIED, None)
+            receive = receive if carried is None else _body_first(carried, _without_body(receive))
         passage = _Passage(scope, receive, send, self._limits, self._at_socket)
         self._make_room()
         self._arriving.add(passage)
@@ -172,6 +179,13 @@ class _Passage:
         if declared.isdigit() and int(declared[:20]) > self._most:
             await self._refuse(self._too_large())
             return
+        if self._at_socket and not self._is_upload and declared.isdigit() and int(declared) <= CARRIED_BYTES:
+            body = await self._whole_body()
+            if body is None:
+                return
+            # Received it can be as well, by an application that knows nothing of this.
+            await app({**self._scope, _CARRIED: body}, _body_first(body, self._pass_in), self._pass_out)
+            return
         await app(self._scope, self._pass_in, self._pass_out)
 
     def make_way(self) -> None:
@@ -179,6 +193,16 @@ class _Passage:
         self._crowded = True
         if self._waiting is not None:
             self._waiting.reschedule(asyncio.get_running_loop().time())
+
+    async def _whole_body(self) -> bytes | None:
+        """All of it; None when it was refused or its client has gone."""
+        body = bytearray()
+        while self._more:
+            message = await self._pass_in()
+            if message["type"] != "http.request":
+                return None
+            body += message.get("body", b"")
+        return bytes(body)
 
     async def _pass_in(self) -> Message:
         if self._ended:
@@ -291,6 +315,30 @@ class _Passage:
 
     def _worded(self, text: str) -> str:
         return f"Upload failed: {text}" if self._is_upload else text[:1].upper() + text[1:]
+
+
+def _body_first(body: bytes, receive: Receive) -> Receive:
+    """`receive`, with a whole body before it."""
+    unread = [body]
+
+    async def receive_after() -> Message:
+        if unread:
+            return {"type": "http.request", "body": unread.pop(), "more_body": False}
+        return await receive()
+
+    return receive_after
+
+
+def _without_body(receive: Receive) -> Receive:
+    """`receive` as it goes on behind the body."""
+
+    async def receive_later() -> Message:
+        while True:
+            message = await receive()
+            if message["type"] != "http.request":
+                return message
+
+    return receive_later
 
 
 def problem_bytes(status: int, detail: str, path: str | None, request_id: str) -> bytes:

@@ -13,9 +13,9 @@ from contextlib import contextmanager, suppress
 
 import pytest
 import uvicorn
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
-from deployments.http.edge import WINDOW_BYTES, Edge, EdgeLimits
+from deployments.http.edge import CARRIED_BYTES, WINDOW_BYTES, Edge, EdgeLimits
 from deployments.http.edge_connection import GuardedConnection, guard_connections
 
 LIMITS = EdgeLimits(
@@ -243,6 +243,41 @@ def test_a_connection_serves_one_request_after_another(port: int) -> None:
     time.sleep(LIMITS.head_s + 0.2)  # an answered connection may be idle longer than a head may take
     connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
     assert connection.recv(65_536).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize(("length", "comes_along"), [(300, True), (CARRIED_BYTES + 1, False)])
+def test_a_short_body_reaches_the_ingress_with_its_head_and_only_once(length: int, comes_along: bool) -> None:
+    fetched: list[str] = []
+    after_answer: list[str] = []
+
+    async def ingress(scope: Scope, receive: Receive, send: Send) -> None:
+        size, more = 0, True
+        while more:
+            message = await receive()
+            size, more = size + len(message["body"]), message["more_body"]
+        answer = json.dumps({"size": size, "fetched": len(fetched)}).encode()
+        headers = [(b"content-length", str(len(answer)).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": answer})
+        after_answer.append((await receive())["type"])  # how streams learn that their client has gone
+
+    inner = Edge(ingress, LIMITS, at_socket=False)
+
+    async def proxy(scope: Scope, receive: Receive, send: Send) -> None:
+        async def fetch() -> Message:
+            message = await receive()
+            fetched.append(message["type"])
+            return message
+
+        sent = {name: value for name, value in scope.items() if name != "state"}
+        await inner(pickle.loads(pickle.dumps(sent)), fetch, send)
+
+    with serving(Edge(proxy, LIMITS, at_socket=True)) as port:
+        head = f"Content-Length: {length}\r\n".encode()
+        status, _, answer = ask(port, head, b"x" * length, b"/segment")
+    assert (status, answer["size"]) == (200, length)
+    assert (answer["fetched"] == 0) is comes_along
+    assert after_answer == ["http.disconnect"]
 
 
 def test_the_slowest_bodies_make_way_when_many_arrive(port: int, monkeypatch: pytest.MonkeyPatch) -> None:

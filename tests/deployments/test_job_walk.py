@@ -22,10 +22,8 @@ def an_object() -> RefinedObject:
     return RefinedObject(MaskRegion(BOX, np.ones((4, 4), bool)), weights, weights, 0.9, 0.9, 16, BOX, ())
 
 
-def refined(count: int, per_object: tuple[int, ...], full: tuple[int, ...]) -> Refined:
-    objects = tuple(an_object() for _ in range(count))
-    plan = RemovalPlan((), per_object, full, tuple(objects[0].hole for _ in full))
-    return Refined(objects, (), plan, ())
+def plan_of(per_object: tuple[int, ...], full: tuple[int, ...]) -> RemovalPlan:
+    return RemovalPlan((), per_object, full, tuple(an_object().hole for _ in full))
 
 
 def names(composites: list[Composite]) -> list[tuple[str, ...]]:
@@ -33,19 +31,20 @@ def names(composites: list[Composite]) -> list[tuple[str, ...]]:
 
 
 def test_one_object_is_composited_once_and_named_twice() -> None:
-    assert names(composites_of(refined(1, (0,), (0,)), "png")) == [("inpainted_0.png", "full_inpainted.png")]
+    assert names(composites_of(plan_of((0,), (0,)), "png")) == [("inpainted_0.png", "full_inpainted.png")]
 
 
 def test_several_objects_have_a_picture_each_and_one_for_all() -> None:
-    composites = composites_of(refined(2, (0, 1), (0, 1)), "jpg")
+    composites = composites_of(plan_of((0, 1), (0, 1)), "jpg")
     assert names(composites) == [("inpainted_0.jpg",), ("inpainted_1.jpg",), ("full_inpainted.jpg",)]
     assert [composite.tasks for composite in composites] == [(0,), (1,), (0, 1)]
+    assert [composite.index for composite in composites] == [0, 1, None]
 
 
 def test_only_what_was_asked_for_is_composited() -> None:
-    assert names(composites_of(refined(2, (), (0,)), "png")) == [("full_inpainted.png",)]
-    assert names(composites_of(refined(1, (0,), ()), "png")) == [("inpainted_0.png",)]
-    assert composites_of(refined(2, (), ()), "png") == []
+    assert names(composites_of(plan_of((), (0,)), "png")) == [("full_inpainted.png",)]
+    assert names(composites_of(plan_of((0,), ()), "png")) == [("inpainted_0.png",)]
+    assert composites_of(plan_of((), ()), "png") == []
 
 
 def a_task() -> FillTask:
@@ -98,7 +97,7 @@ def calls_of_a_walk(
             "composer": CalledStage(
                 calls,
                 write_object=lambda *_: Written({}, {}, ()),
-                write_removal=lambda picture, folder, names, parts, *fills: Written(
+                write_removal=lambda picture, folder, names, index, refined, *fills: Written(
                     {}, {}, (), tuple(() for _ in fills)
                 ),
             ),
