@@ -6,13 +6,14 @@ Ray reads its environment when it is imported.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
 from launch.check_placement import nodes_of_ray, require_placement
@@ -37,7 +38,6 @@ def ray_running(settings: Settings) -> Iterator[None]:
     prepare_ray_environment(settings)
     say("starting Ray")
     import ray
-    from ray import serve
 
     try:
         # The processes share the machine's cores; what runs where is set in the serve config.
@@ -64,11 +64,19 @@ def ray_running(settings: Settings) -> Iterator[None]:
         ray.shutdown()
         raise
     except BaseException:
+        _end_quietly()
+        raise
+    _end_quietly()
+
+
+def _end_quietly() -> None:
+    import ray
+    from ray import serve
+
+    # Ray reports on the standard output that Serve's controller, which ended itself as asked, has failed.
+    with redirect_stdout(io.StringIO()):
         serve.shutdown()
         ray.shutdown()
-        raise
-    serve.shutdown()
-    ray.shutdown()
 
 
 def require_ray() -> None:
